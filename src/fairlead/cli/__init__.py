@@ -1,0 +1,1 @@
+"""Words: parse, call one function, print, exit code. The only package that prints."""

@@ -1,0 +1,1 @@
+"""Real engines: start, watch and stop an OpenAI-compatible server on this machine."""

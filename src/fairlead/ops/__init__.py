@@ -1,0 +1,1 @@
+"""Hands: bring a service up and down, and look after it."""

@@ -1,0 +1,1 @@
+"""Decisions: pure functions over frozen state. Time and randomness come in as arguments."""

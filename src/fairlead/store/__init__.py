@@ -1,0 +1,1 @@
+"""State: keys, the usage ledger and its journal."""
