@@ -1,0 +1,118 @@
+"""The gateway's process: `python -m fairlead.gateway gateway.json`. SIGTERM drains, SIGHUP reloads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import gc
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+from fairlead.errors import UserError
+from fairlead.gateway import admin
+from fairlead.gateway.accounting import Accounting
+from fairlead.gateway.app import App
+from fairlead.gateway.config import Config, load
+from fairlead.gateway.connection import ClientConnection
+from fairlead.store.journal import Journal
+from fairlead.store.keys import KeyStore
+from fairlead.store.ledger import Ledger
+
+BACKLOG = 4096
+
+
+def main() -> int:
+    """Run until told to stop. Exit code 0 after a drain, 2 when the configuration is wrong."""
+    if len(sys.argv) != 2:
+        sys.stderr.write("usage: python -m fairlead.gateway GATEWAY_JSON\n")
+        return 2
+    path = Path(sys.argv[1])
+    try:
+        config = load(path)
+        run(path, config)
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+def run(path: Path, config: Config) -> None:
+    """Serve on uvloop where there is one."""
+    raise_file_limit(config.limits.max_connections * 2 + 256)
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(path, config))
+        return
+    asyncio.run(serve(path, config))
+
+
+async def serve(path: Path, config: Config) -> None:
+    """Open the state, listen, and end everything in order."""
+    state = Path(config.state_dir)
+    keys = KeyStore(state / "keys.db")
+    ledger = Ledger(state / "ledger.db", state / "journal")
+    accounting = Accounting(Journal(state / "journal"), log_fd=sys.stdout.fileno())
+    try:
+        app = App(path, config, keys, accounting, ledger)
+        await listen_until_told(app)
+        await asyncio.to_thread(ledger.ship)
+    finally:
+        accounting.close()
+        ledger.close()
+        keys.close()
+
+
+async def listen_until_told(app: App) -> None:
+    """Listen until SIGTERM or SIGINT, then drain. A task that dies ends the gateway."""
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    loop.add_signal_handler(signal.SIGHUP, app.reload)
+    await app.first_probe()
+    config = app.config
+    public = await listen(config.listen.host, config.listen.port, lambda: ClientConnection(app))
+    private = await asyncio.start_server(
+        functools.partial(admin.serve, app), config.admin.host, config.admin.port, limit=admin.MAX_HEAD_BYTES
+    )
+    gc.freeze()  # what lives as long as the process need not be looked at again
+    async with asyncio.TaskGroup() as tasks:
+        upkeep = [tasks.create_task(task()) for task in (app.sweep, app.watch, app.probe, app.ship)]
+        app.accounting.event("listening", host=config.listen.host, port=config.listen.port, pid=os.getpid())
+        await told.wait()
+        app.accounting.event("draining")
+        public.close()
+        await app.drain()
+        for task in upkeep:
+            task.cancel()
+    private.close()
+    app.accounting.event("stopped")
+
+
+async def listen(host: str, port: int, factory: type[ClientConnection] | object) -> asyncio.Server:
+    """Listen on a TCP address. Raises UserError when it is taken."""
+    loop = asyncio.get_running_loop()
+    try:
+        return await loop.create_server(factory, host, port, backlog=BACKLOG)  # type: ignore[arg-type]
+    except OSError as error:
+        raise UserError(
+            f"cannot listen on {host}:{port}: {error.strerror}", hint="is another gateway running?"
+        ) from error
+
+
+def raise_file_limit(wanted: int) -> None:
+    """Allow as many open files as connections may need, as far as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and limit > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""One gateway process: what all its connections share, and the tasks that keep it fresh."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from fairlead.errors import UserError
+from fairlead.gateway import tables as tables_of
+from fairlead.gateway.accounting import Accounting
+from fairlead.gateway.config import Config, api_keys, load
+from fairlead.gateway.connection import ClientConnection
+from fairlead.gateway.upstream import Replica
+from fairlead.policy.retry import RetryBudget
+from fairlead.store.keys import KeyStore
+from fairlead.store.ledger import Ledger
+
+SWEEP_EVERY_S = 0.1
+WATCH_EVERY_S = 0.2  # a revoked key or a changed file is noticed within this time
+PROBE_UP_EVERY_S = 2.0
+PROBE_DOWN_EVERY_S = 0.25
+MISSES_TO_DOWN = 3
+SHIP_EVERY_S = 1.0
+SHIP_BYTES = 512 * 1024  # a second: about 2,000 records, so that the ledger never takes the core from the callers
+
+
+class App:
+    """Configuration, tables, books and connections. Everything runs on one event loop."""
+
+    def __init__(self, path: Path, config: Config, keys: KeyStore, accounting: Accounting, ledger: Ledger) -> None:
+        self.config = config
+        self.accounting = accounting
+        self.ledger = ledger
+        self.connections: set[ClientConnection] = set()
+        self.retry_budget = RetryBudget(config.retry.budget)
+        self.draining = False
+        self.ledger_ok = True
+        self.replicas: dict[str, Replica] = {}
+        self.now = time.monotonic  # a loop's own clock may count whole milliseconds
+        self.wall_now = time.time
+        self._path = path
+        self._keys = keys
+        self._request_prefix = b"req-" + os.urandom(5).hex().encode()
+        self._request_number = 0
+        self.tables = self._build(config)
+
+    # -- what a request needs ---------------------------------------------------------------------------------------
+
+    def new_request_id(self) -> bytes:
+        """An id that no other request of any gateway has."""
+        self._request_number += 1
+        return b"%b-%x" % (self._request_prefix, self._request_number)
+
+    def ledger_failed(self) -> None:
+        """A record could not be written; said once, and in /readyz until it works again."""
+        if self.ledger_ok:
+            self.accounting.event("ledger_unavailable", level="error")
+        self.ledger_ok = False
+
+    # -- configuration ----------------------------------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """Read gateway.json again; a file that is wrong changes nothing."""
+        try:
+            config = load(self._path)
+            tables = self._build(config)
+        except UserError as error:
+            self.accounting.counters.reloads["refused"] += 1
+            self.accounting.event("reload_refused", level="error", reason=str(error))
+            return
+        if (config.listen, config.admin, config.state_dir) != (
+            self.config.listen,
+            self.config.admin,
+            self.config.state_dir,
+        ):
+            self.accounting.event("reload_needs_restart", level="warning", reason="listen, admin or state_dir changed")
+        if config.retry.budget != self.config.retry.budget:
+            self.retry_budget = RetryBudget(config.retry.budget)
+        self.config, self.tables = config, tables
+        self._forget_replicas()
+        self.accounting.counters.reloads["applied"] += 1
+        self.accounting.event("reloaded")
+
+    def _build(self, config: Config) -> tables_of.Tables:
+        engine_keys = api_keys(config)
+        for model in config.models.values():
+            for url in model.upstreams:
+                self.replicas.setdefault(url, Replica(url, model.health_path))
+        tables = tables_of.build(config, self.replicas, engine_keys)
+        tables.callers = tables_of.callers(tables, self._keys.all(), time.time())
+        return tables
+
+    def _forget_replicas(self) -> None:
+        named = {url for model in self.config.models.values() for url in model.upstreams}
+        for url in set(self.replicas) - named:
+            self.replicas.pop(url).close_idle()
+
+    # -- tasks ------------------------------------------------------------------------------------------------------
+
+    async def sweep(self) -> None:
+        """End what has outlived its deadline."""
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S)
+            now = self.now()
+            for connection in tuple(self.connections):
+                if connection.deadline < now:
+                    connection.on_deadline()
+
+    async def watch(self) -> None:
+        """Take up changed keys and a changed gateway.json."""
+        seen_keys, seen_file = self._keys.version(), stamp(self._path)
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            if (file := stamp(self._path)) != seen_file:
+                seen_file = file
+                self.reload()
+            if (version := self._keys.version()) != seen_keys:
+                seen_keys = version
+                self.tables.callers = tables_of.callers(self.tables, self._keys.all(), time.time())
+
+    async def probe(self) -> None:
+        """Ask every engine how it is, those that are down more often."""
+        due: dict[str, float] = {}
+        while True:
+            now = self.now()
+            probed = [replica for replica in self.replicas.values() if replica.health_path]
+            waiting = [replica for replica in probed if due.get(replica.url, 0.0) <= now]
+            await asyncio.gather(*(self._probe_one(replica) for replica in waiting))
+            for replica in waiting:
+                due[replica.url] = self.now() + (PROBE_UP_EVERY_S if replica.up else PROBE_DOWN_EVERY_S)
+            await asyncio.sleep(PROBE_DOWN_EVERY_S)
+
+    async def _probe_one(self, replica: Replica) -> None:
+        was_up = replica.up
+        if await replica.probe():
+            replica.up, replica.misses = True, 0
+        else:
+            replica.misses += 1
+            replica.up = replica.up and replica.misses < MISSES_TO_DOWN
+        if was_up != replica.up:
+            self.accounting.event("replica", replica=replica.url, state="up" if replica.up else "down")
+
+    async def ship(self) -> None:
+        """Fill the ledger from the journal, at a pace that leaves the core to the callers."""
+        while True:
+            await asyncio.sleep(SHIP_EVERY_S)
+            try:
+                await asyncio.to_thread(self.ledger.ship, SHIP_BYTES)
+            except OSError as error:
+                self.accounting.event("ledger_behind", level="error", reason=str(error))
+
+    async def first_probe(self) -> None:
+        """Ask every engine once, so that the first request finds those that are up."""
+        await asyncio.gather(*(self._probe_one(replica) for replica in self.replicas.values() if replica.health_path))
+
+    async def drain(self) -> None:
+        """Let requests under way finish, as long as the configuration allows; then cut them off."""
+        self.draining = True
+        for connection in tuple(self.connections):
+            connection.close_idle()
+        end = self.now() + self.config.drain_timeout_s
+        while self.connections and self.now() < end:
+            await asyncio.sleep(0.02)
+            for connection in tuple(self.connections):
+                connection.close_idle()
+        for replica in self.replicas.values():
+            replica.close_idle()
+
+    def ready(self) -> list[str]:
+        """Why the gateway should not get traffic now; empty when it should."""
+        reasons = ["draining"] if self.draining else []
+        if not self.ledger_ok:
+            reasons.append("the ledger cannot be written")
+        for name, model in sorted(self.tables.models.items()):
+            if not any(replica.up for replica in model.replicas):
+                reasons.append(f"no replica of {name} is up")
+        return reasons
+
+
+def stamp(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file is written or replaced; None while it is away."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_size

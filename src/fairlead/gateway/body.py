@@ -1,0 +1,54 @@
+"""The few fields of a request's body that the gateway needs, and the two changes that it may make to it."""
+
+from __future__ import annotations
+
+import msgspec
+
+USAGE_OPTION = b',"stream_options":{"include_usage":true}}'
+
+
+class StreamOptions(msgspec.Struct, frozen=True):
+    """What the client wants to be told on a stream."""
+
+    include_usage: bool | None = None
+
+
+class Body(msgspec.Struct, frozen=True):
+    """What the gateway reads. Everything else goes to the engine as it came."""
+
+    model: str
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether the client asked for the usage event itself."""
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+
+decode = msgspec.json.Decoder(Body).decode  # the last of two equal keys counts, as in every engine we know
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode = msgspec.json.encode
+
+
+def for_engine(raw: bytes, body: Body, upstream_model: str, *, ask_usage: bool) -> bytes:
+    """The body as the engine gets it: its own name of the model, and a request for usage on streams.
+
+    `raw` is returned untouched when nothing has to change; else untouched fields keep their bytes.
+    """
+    renamed = body.model != upstream_model
+    if not renamed and not ask_usage:
+        return raw
+    if not renamed and body.stream_options is None and b'"stream_options"' not in raw:
+        return raw[: raw.rindex(b"}")] + USAGE_OPTION
+    fields = _fields(raw)
+    if renamed:
+        fields["model"] = msgspec.Raw(_encode(upstream_model))
+    if ask_usage:
+        fields["stream_options"] = msgspec.Raw(_with_usage(fields.get("stream_options")))
+    return _encode(fields)
+
+
+def _with_usage(options: msgspec.Raw | None) -> bytes:
+    told = msgspec.json.decode(options, type=dict[str, msgspec.Raw] | None) if options is not None else None
+    return _encode({**(told or {}), "include_usage": True})

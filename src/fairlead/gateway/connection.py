@@ -1,0 +1,369 @@
+"""The client's side of the wire: strict HTTP/1.1 in, one request at a time, answers in the order of the requests.
+
+A head is parsed only when it is whole. After a refusal that leaves doubt about where the request ends, the
+connection closes and nothing behind it is ever looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from fairlead.gateway import answers
+from fairlead.gateway.admission import MODELS, caller_of, operation_of, route_of
+from fairlead.gateway.answers import Refusal
+from fairlead.gateway.body import decode
+from fairlead.gateway.exchange import Exchange
+from fairlead.gateway.head import REQUEST_ID, Head, Refused, read_head
+from fairlead.gateway.tables import Caller, model_entry, visible
+
+if TYPE_CHECKING:
+    from fairlead.gateway.app import App
+
+IDLE, HEAD, BODY, CHUNKED, BUSY, LINGER, CLOSED = range(7)
+PIPELINE_BYTES = 256 * 1024  # read ahead while a request is being answered
+LINGER_S = 2.0  # a refused upload is read and dropped this long, so that the client gets to see the answer
+CODING_SLACK_BYTES = 16 * 1024  # bytes of chunk framing allowed on top of the largest body
+FOREVER = float("inf")
+
+
+class ClientConnection(asyncio.Protocol):
+    """One client. The app's sweep calls `on_deadline` once `deadline` (monotonic time) has passed."""
+
+    __slots__ = (
+        "_app",
+        "_buffer",
+        "_caller",
+        "_exchange",
+        "_head",
+        "_left",
+        "_operation",
+        "_parts",
+        "_paused",
+        "_pumping",
+        "_request_id",
+        "_size",
+        "_state",
+        "_transport",
+        "deadline",
+    )
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._transport: asyncio.Transport | None = None
+        self._state = IDLE
+        self._buffer = b""
+        self._head: Head | None = None
+        self._caller: Caller | None = None
+        self._operation = ""
+        self._request_id = b""
+        self._parts: list[bytes] = []
+        self._left = 0  # bytes of the body still to come; of a chunked one, bytes still allowed on the wire
+        self._size = 0
+        self._exchange: Exchange | None = None
+        self._paused = False
+        self._pumping = False
+        self.deadline = FOREVER
+
+    # -- the loop's side --------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop."""
+        self._transport = cast(asyncio.Transport, transport)
+        app = self._app
+        app.connections.add(self)
+        self.deadline = app.now() + app.config.limits.header_timeout_s
+        if len(app.connections) > app.config.limits.max_connections or app.draining:
+            self._request_id = app.new_request_id()
+            self._refuse(answers.BUSY, close=True)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop."""
+        state = self._state
+        if state >= LINGER:
+            return
+        try:
+            if state == BODY:
+                data = self._take_body(data)
+            elif state == CHUNKED:
+                self._take_chunks(data)
+                return
+            self._buffer = self._buffer + data if self._buffer else data
+            if self._state <= HEAD:
+                self._pump()
+            elif len(self._buffer) > PIPELINE_BYTES and not self._paused and self._transport is not None:
+                self._paused = True
+                self._transport.pause_reading()
+        except Refused as refused:
+            self._refuse(refused.refusal, close=True)
+
+    def eof_received(self) -> bool:
+        """Called by the loop. A client that stops sending has left; the transport closes."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the loop."""
+        self._state = CLOSED
+        self._app.connections.discard(self)
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.abandon()
+
+    def pause_writing(self) -> None:
+        """Called by the loop: the client reads too slowly."""
+        if self._exchange is not None:
+            self._exchange.pause()
+
+    def resume_writing(self) -> None:
+        """Called by the loop."""
+        if self._exchange is not None:
+            self._exchange.resume()
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Take requests from the buffer until one has to be waited for."""
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            while self._buffer and self._state <= HEAD and self._take_head():
+                pass
+        except Refused as refused:
+            self._refuse(refused.refusal, close=True)
+        finally:
+            self._pumping = False
+
+    def _take_head(self) -> bool:
+        """Begin the next request when its head is whole. Raises Refused."""
+        app, buffer = self._app, self._buffer
+        limits = app.config.limits
+        end = buffer.find(b"\r\n\r\n") + 4
+        if (len(buffer) if end == 3 else end) > limits.max_header_bytes:
+            self._request_id = app.new_request_id()
+            raise Refused(answers.HEADER_TOO_LARGE)
+        if end == 3:
+            if self._state == IDLE:
+                self._state = HEAD
+                self.deadline = app.now() + limits.header_timeout_s
+            return False
+        self._buffer = buffer[end:]
+        self._request_id = app.new_request_id()
+        head = self._head = read_head(buffer[:end])
+        told = head.fields.get(b"x-request-id")
+        if told is not None and REQUEST_ID.fullmatch(told):
+            self._request_id = told
+        self._operation = ""
+        self._caller = None
+        try:
+            self._operation = operation_of(head)
+            self._caller = caller_of(app.tables, head, app.wall_now())
+        except Refused as refused:
+            self._refuse_keeping(refused.refusal, head)
+            return self._state == IDLE
+        self._begin_body(head, limits.max_body_bytes)
+        return self._state <= HEAD
+
+    def _begin_body(self, head: Head, max_bytes: int) -> None:
+        length = head.length
+        if length > max_bytes:
+            raise Refused(answers.BODY_TOO_LARGE)
+        data, self._buffer = self._buffer, b""
+        if not length and not head.chunked:
+            self._buffer = data
+            self._dispatch(b"")
+            return
+        self._parts, self._size = [], 0
+        self.deadline = self._app.now() + self._app.config.limits.body_timeout_s
+        if head.chunked:
+            self._state = CHUNKED
+            self._left = max_bytes + CODING_SLACK_BYTES
+            head.on_piece = self._take_piece
+        else:
+            self._state = BODY
+            self._left = length
+        if b"expect" in head.fields and len(data) < (length or 1):
+            self.send(answers.CONTINUE)
+        if head.chunked:
+            self._take_chunks(data)
+        elif data:
+            self._buffer = self._take_body(data)
+
+    def _take_body(self, data: bytes) -> bytes:
+        """Take bytes of the body; gives back those behind it."""
+        left = self._left
+        if len(data) < left:
+            self._parts.append(data)
+            self._left = left - len(data)
+            return b""
+        rest = data[left:]
+        self._parts.append(data[:left] if rest else data)
+        parts, self._parts = self._parts, []
+        self._buffer = rest
+        self._dispatch(parts[0] if len(parts) == 1 else b"".join(parts))
+        rest, self._buffer = self._buffer, b""
+        return rest
+
+    def _take_chunks(self, data: bytes) -> None:
+        head = self._head
+        assert head is not None
+        self._left -= len(data)
+        if self._left < 0:
+            raise Refused(answers.BODY_TOO_LARGE)
+        if data:
+            head.feed(data)
+        if head.ended:
+            parts, self._parts = self._parts, []
+            self._dispatch(b"".join(parts))
+
+    def _take_piece(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size <= self._app.config.limits.max_body_bytes:
+            self._parts.append(piece)
+        else:
+            self._left = -1
+            self._parts.clear()
+
+    # -- answering --------------------------------------------------------------------------------------------------
+
+    def _dispatch(self, raw: bytes) -> None:
+        """The request is whole: answer it, or hand it to an exchange."""
+        app, caller = self._app, self._caller
+        assert caller is not None
+        if self._left < 0:
+            raise Refused(answers.BODY_TOO_LARGE)
+        self._state = BUSY
+        try:
+            if self._operation == MODELS:
+                self._answer_models(caller)
+                return
+            body = decode(raw)
+            route = route_of(app.tables, caller, self._operation, body.model)
+        except msgspec.MsgspecError as error:
+            self._refuse(answers.bad_body(str(error)), close=False)
+            return
+        except Refused as refused:
+            self._refuse(refused.refusal, close=False)
+            return
+        now = app.now()
+        self.deadline = now + route.timeout_s
+        app.retry_budget = app.retry_budget.earn()
+        self._exchange = Exchange(
+            app,
+            self,
+            request_id=self._request_id,
+            caller=caller,
+            operation=self._operation,
+            route=route,
+            raw=raw,
+            body=body,
+            started=now,
+        )
+        self._exchange.start()
+
+    def _answer_models(self, caller: Caller) -> None:
+        assert self._head is not None
+        name = self._head.path[len(b"/v1/models/") :].decode("latin-1")
+        if not name:
+            body = caller.models_body
+        elif name in visible(caller.allowed):
+            body = msgspec.json.encode(model_entry(name))
+        else:
+            raise Refused(answers.unknown_model(name))
+        self.send(answers.head(200, answers.JSON, self._request_id, len(body), close=self.must_close()) + body)
+        self.answered()
+
+    @property
+    def speaks_11(self) -> bool:
+        """Whether the client understands chunks."""
+        return self._head is not None and self._head.http_11
+
+    def must_close(self) -> bool:
+        """Whether this answer is the connection's last."""
+        head = self._head
+        if self._app.draining and head is not None:
+            head.close = True
+        return head is None or head.close
+
+    def send(self, data: bytes) -> None:
+        """Write to the client."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def answered(self) -> None:
+        """The answer is written: go on with the next request, or close."""
+        self._exchange = None
+        if self._state >= LINGER:
+            return
+        if self.must_close():
+            self._close()
+            return
+        self._state = IDLE
+        self.deadline = self._app.now() + self._app.config.limits.idle_timeout_s
+        if self._paused and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
+        if self._buffer:
+            self._pump()
+
+    def break_off(self, refusal: Refusal) -> None:
+        """End a stream that has begun with an error event, and the connection with it."""
+        self._exchange = None
+        event = refusal.event()
+        self.send(answers.chunk(event) + answers.LAST_CHUNK if self.speaks_11 else event)
+        self._close()
+
+    def on_deadline(self) -> None:
+        """The time for what the connection was doing is over."""
+        state = self._state
+        if state == BUSY and self._exchange is not None:
+            self._exchange.expire()
+        elif state in {HEAD, BODY, CHUNKED}:
+            self._request_id = self._request_id or self._app.new_request_id()
+            self._refuse(answers.TIMEOUT_READING, close=True)
+        elif state == IDLE:
+            self._close()
+        elif self._transport is not None:
+            self._transport.abort()
+
+    def close_idle(self) -> None:
+        """Close now if no request is under way (the gateway drains)."""
+        if self._state == IDLE:
+            self._close()
+
+    def _refuse_keeping(self, refusal: Refusal, head: Head) -> None:
+        """Refuse a request whose body has not been read; keep the connection when the body is here already."""
+        length = head.length
+        if head.chunked or length > len(self._buffer):
+            self._refuse(refusal, close=True)
+        else:
+            self._buffer = self._buffer[length:]
+            self._refuse(refusal, close=False)
+
+    def _refuse(self, refusal: Refusal, *, close: bool) -> None:
+        """Say no. With `close` nothing more is read from this client; what it still sends is dropped."""
+        app, caller = self._app, self._caller
+        path = self._head.path.decode("latin-1") if self._head is not None else ""
+        app.accounting.refused(
+            refusal.status, refusal.code, self._request_id.decode("latin-1"), caller.key_id if caller else "", path
+        )
+        closing = close or self.must_close()
+        self.send(answers.refuse(refusal, self._request_id, close=closing))
+        if not close:
+            self.answered()
+            return
+        self._buffer = b""
+        self._parts = []
+        self._state = LINGER
+        self.deadline = app.now() + LINGER_S
+        if self._transport is not None and self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def _close(self) -> None:
+        """Close after what is written has gone out; by force if the client does not take it."""
+        self._state = CLOSED
+        self.deadline = self._app.now() + LINGER_S
+        if self._transport is not None:
+            self._transport.close()

@@ -1,0 +1,376 @@
+"""One admitted request: choose a replica, send, relay, account. Retries happen only before the first byte."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fairlead.gateway import answers
+from fairlead.gateway.answers import Refusal
+from fairlead.gateway.body import Body, for_engine
+from fairlead.gateway.relay import Dechunker, EventRelay, Head, Malformed, Tokens, usage_of
+from fairlead.gateway.tables import Caller, RouteTable, request_head
+from fairlead.gateway.upstream import Replica, UpstreamConnection
+from fairlead.policy.balance import pick
+from fairlead.store.usage import Usage
+
+if TYPE_CHECKING:
+    from fairlead.gateway.app import App
+    from fairlead.gateway.connection import ClientConnection
+
+MAX_COLLECTED_BYTES = 256 * 1024 * 1024
+TRY_ANOTHER = frozenset({502, 503})
+CLIENT_LEFT = 499
+NO_CACHE = b"cache-control: no-cache\r\n"
+USAGE_ON_REQUEST = frozenset({"chat", "completions"})
+
+
+class Exchange:
+    """The state of one request between a client and an engine."""
+
+    __slots__ = (
+        "_accounted",
+        "_answer_head",
+        "_answering",
+        "_app",
+        "_body",
+        "_client",
+        "_collected",
+        "_collected_bytes",
+        "_connecting",
+        "_dechunker",
+        "_events",
+        "_operation",
+        "_payload",
+        "_replica",
+        "_request_bytes",
+        "_route",
+        "_stale_retry",
+        "_started",
+        "_tried",
+        "_ttft_ms",
+        "_upstream",
+        "caller",
+        "request_id",
+    )
+
+    def __init__(
+        self,
+        app: App,
+        client: ClientConnection,
+        *,
+        request_id: bytes,
+        caller: Caller,
+        operation: str,
+        route: RouteTable,
+        raw: bytes,
+        body: Body,
+        started: float,
+    ) -> None:
+        self._app = app
+        self._client = client
+        self.request_id = request_id
+        self.caller = caller
+        self._operation = operation
+        self._route = route
+        self._body = body
+        self._request_bytes = len(raw)
+        self._started = started
+        ask_usage = bool(body.stream) and operation in USAGE_ON_REQUEST and not body.wants_usage
+        self._payload = for_engine(raw, body, route.model.upstream_model, ask_usage=ask_usage)
+        self._events: EventRelay | None = None
+        self._upstream: UpstreamConnection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._replica: Replica | None = None
+        self._tried: tuple[Replica, ...] = ()
+        self._stale_retry = False
+        self._answer_head: Head | None = None
+        self._answering = False  # a byte of the answer has been sent to the client
+        self._accounted = False
+        self._ttft_ms: float | None = None
+        self._dechunker: Dechunker | None = None
+        self._collected: list[bytes] = []
+        self._collected_bytes = 0
+
+    # -- sending ----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Send the request to the replica with the least work, or refuse."""
+        model = self._route.model
+        model.turn += 1
+        replica = pick(model.replicas, model.turn, self._tried)
+        if replica is None:
+            self._refuse(answers.NO_REPLICA if not self._tried else answers.ENGINE_LOST)
+            return
+        replica.in_flight += 1
+        self._replica = replica
+        kept = replica.take()
+        if kept is not None:
+            self._send(kept)
+        else:
+            self._connecting = asyncio.get_running_loop().create_task(self._connect(replica))
+
+    async def _connect(self, replica: Replica) -> None:
+        try:
+            connection = await replica.connect()
+        except OSError:
+            replica.up = not replica.health_path
+            self._connecting = None
+            self.on_lost(unused=False)
+            return
+        self._connecting = None
+        self._send(connection)
+
+    def _send(self, connection: UpstreamConnection) -> None:
+        self._upstream = connection
+        head = request_head(self._route.model, connection.replica, self._operation, len(self._payload), self.request_id)
+        connection.send(self, head, self._payload)
+
+    # -- what the engine says ---------------------------------------------------------------------------------------
+
+    def on_head(self, head: Head) -> None:
+        """The engine has begun to answer."""
+        if head.status in TRY_ANOTHER and len(self._route.model.replicas) > 1 and self._try_another():
+            return
+        self._answer_head = head
+        if head.status == 200 and head.content_type.startswith(b"text/event-stream"):
+            self._events = EventRelay(
+                chunked_in=head.length is None,
+                chunked_out=self._client.speaks_11,
+                strip_usage=self._operation in USAGE_ON_REQUEST and not self._body.wants_usage,
+            )
+        elif head.length is None:
+            self._dechunker = Dechunker()
+
+    def on_body(self, piece: bytes) -> None:
+        """A piece of the answer."""
+        try:
+            if self._events is not None:
+                self._relay(self._events, piece)
+            else:
+                self._collect(piece)
+        except Malformed:
+            self._fail(answers.ENGINE_BROKEN)
+        except OSError:  # the journal: what cannot be recorded is not given
+            self._fail(answers.LEDGER_DOWN)
+
+    def on_lost(self, *, unused: bool) -> None:
+        """The engine's connection ended early (or could not be made)."""
+        self._upstream = None
+        head = self._answer_head
+        if head is not None and head.length == -1:  # such an answer ends with its connection
+            self._ended_by_close()
+        elif unused and not self._stale_retry and self._replica is not None:
+            self._stale_retry = True  # a kept connection that the engine had closed: nothing was sent, ask again
+            self._leave_replica()
+            self.start()
+        elif head is not None or not self._try_another():
+            self._fail(answers.ENGINE_LOST)
+
+    def _relay(self, events: EventRelay, piece: bytes) -> None:
+        out = events.feed(piece)
+        if not self._answering:
+            self._answering = True
+            self._ttft_ms = (self._app.now() - self._started) * 1e3
+            out = self._stream_head() + out
+        if events.last and not self._accounted:
+            self._account(200, events.usage)
+        if out:
+            self._client.send(out)
+        if events.ended:
+            self._release(keep=True)
+            self._client.answered()
+
+    def _stream_head(self) -> bytes:
+        assert self._answer_head is not None
+        length = None if self._client.speaks_11 else -1
+        kind = self._answer_head.content_type
+        return answers.head(200, kind, self.request_id, length, NO_CACHE, close=self._client.must_close())
+
+    def _collect(self, piece: bytes) -> None:
+        head = self._answer_head
+        assert head is not None
+        payload = piece if self._dechunker is None else self._dechunker.feed(piece)
+        self._collected.append(payload)
+        self._collected_bytes += len(payload)
+        if self._collected_bytes > MAX_COLLECTED_BYTES:
+            raise Malformed("answer too large")
+        if self._dechunker is not None:
+            if self._dechunker.ended:
+                self._deliver(head)
+        elif head.length is not None and 0 <= head.length <= self._collected_bytes:
+            if self._collected_bytes > head.length:
+                raise Malformed("bytes behind the body")
+            self._deliver(head)
+
+    def _ended_by_close(self) -> None:
+        if self._events is None:
+            assert self._answer_head is not None
+            self._deliver(self._answer_head)
+            return
+        out = self._events.end()
+        if not self._accounted:
+            self._account(200, self._events.usage)
+        self._client.send(out)
+        self._release(keep=False)
+        self._client.answered()
+
+    def _deliver(self, head: Head) -> None:
+        """Send a whole answer: account first, so that no answer is ever given that is not in the journal."""
+        body = b"".join(self._collected) if len(self._collected) != 1 else self._collected[0]
+        usage = usage_of(body) if head.status == 200 else None
+        if head.status >= 400:
+            body = openai_error(head.status, body)
+        self._release(keep=True)
+        self._account(head.status, usage)
+        extra = b"retry-after: %b\r\n" % head.retry_after if head.retry_after else b""
+        content_type = head.content_type if head.status < 400 else answers.JSON
+        self._answering = True
+        self._client.send(
+            answers.head(head.status, content_type, self.request_id, len(body), extra, close=self._client.must_close())
+            + body
+        )
+        self._client.answered()
+
+    # -- when it goes wrong -----------------------------------------------------------------------------------------
+
+    def abandon(self) -> None:
+        """The client has left: stop the engine's work at once and charge what was generated."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+        self._leave_replica()
+        if not self._accounted:
+            self._account(CLIENT_LEFT, None)
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+        self._fail(answers.DEADLINE)
+
+    def pause(self) -> None:
+        """The client reads slower than the engine writes."""
+        if self._upstream is not None:
+            self._upstream.pause()
+
+    def resume(self) -> None:
+        """The client has caught up."""
+        if self._upstream is not None:
+            self._upstream.resume()
+
+    def _try_another(self) -> bool:
+        """Send to another replica, where attempts, budget and replicas allow; whether it was sent."""
+        assert self._replica is not None
+        tried = (*self._tried, self._replica)
+        model, app = self._route.model, self._app
+        if self._answering or len(tried) >= app.config.retry.attempts or not pick(model.replicas, 0, tried):
+            return False
+        budget = app.retry_budget.spend()
+        if budget is None:
+            return False
+        app.retry_budget = budget
+        app.accounting.counters.retries[model.name] += 1
+        self._leave_replica()
+        self._tried = tried
+        self.start()
+        return True
+
+    def _fail(self, refusal: Refusal) -> None:
+        """End with an error: a clean one before the first byte, an error event behind it."""
+        self._leave_replica()
+        if not self._answering:
+            self._refuse(refusal)
+            return
+        if not self._accounted:
+            self._account(refusal.status, self._events.usage if self._events else None)
+        self._client.break_off(refusal)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        if not self._accounted:
+            self._account(refusal.status, None, reached=False)
+        self._answering = True
+        self._client.send(answers.refuse(refusal, self.request_id, close=self._client.must_close()))
+        self._client.answered()
+
+    def _leave_replica(self) -> None:
+        """Let go of the replica and drop the connection."""
+        self._release(keep=False)
+
+    def _release(self, *, keep: bool) -> None:
+        upstream, self._upstream = self._upstream, None
+        replica, self._replica = self._replica, None
+        if replica is not None:
+            replica.in_flight -= 1
+        if upstream is not None:
+            head = self._answer_head
+            upstream.release(keep=keep and head is not None and head.keep_alive)
+
+    # -- the books --------------------------------------------------------------------------------------------------
+
+    def _account(self, status: int, usage: Tokens | None, *, reached: bool = True) -> None:
+        """Write the record. Without the engine's word the tokens are counted from what was relayed.
+
+        Raises OSError when a complete answer cannot be recorded; an error is told all the same.
+        """
+        self._accounted = True
+        model = self._route.model
+        estimated = usage is None and reached and status in {200, CLIENT_LEFT, 502, 504}
+        if usage is not None:
+            prompt, cached, completion = usage.prompt, usage.cached, usage.completion
+            if prompt > 0:
+                model.bytes_per_token += 0.05 * (self._request_bytes / prompt - model.bytes_per_token)
+        elif estimated:
+            prompt, cached, completion = self._prompt_estimate(model.bytes_per_token), 0, self._relayed_tokens()
+        else:
+            prompt = cached = completion = 0
+        record = Usage(
+            time.time(),
+            self.request_id.decode(),
+            self.caller.tenant,
+            self.caller.key_id,
+            self._route.name,
+            model.name,
+            self._operation,
+            status,
+            prompt,
+            cached,
+            completion,
+            self._ttft_ms,
+            (self._app.now() - self._started) * 1e3,
+            estimated,
+        )
+        try:
+            self._app.accounting.record(record)
+        except OSError:
+            self._app.ledger_failed()
+            if status == 200:
+                raise
+
+    def _prompt_estimate(self, bytes_per_token: float) -> int:
+        head = self._answer_head
+        if head is not None and head.prompt_tokens is not None:
+            return head.prompt_tokens
+        return max(1, round(self._request_bytes / bytes_per_token))
+
+    def _relayed_tokens(self) -> int:
+        """One event carries one token; the first event of a chat carries the role alone."""
+        if self._events is None:
+            return 0
+        return max(0, self._events.events - (self._operation == "chat"))
+
+
+def openai_error(status: int, body: bytes) -> bytes:
+    """An engine's error as OpenAI's clients expect it; one that already is goes through untouched."""
+    try:
+        told = msgspec.json.decode(body)
+    except msgspec.MsgspecError:
+        told = None
+    error = told.get("error") if isinstance(told, dict) else None
+    if isinstance(error, dict) and isinstance(error.get("message"), str):
+        return body
+    message = body.decode("utf-8", "replace")[:500] or "The engine gave no reason."
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    return Refusal(status, "engine_error", message, kind).body()

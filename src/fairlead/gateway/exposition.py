@@ -1,0 +1,80 @@
+"""The counters of a gateway as Prometheus text. Names, labels and help come from signals.py alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from fairlead import __version__, signals
+from fairlead.gateway.accounting import Histogram
+from fairlead.gateway.app import App
+from fairlead.signals import Signal
+
+Sample = tuple[tuple[str, ...], float]
+
+
+def exposition(app: App) -> bytes:
+    """The whole page."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_GatewayCollector(app))
+    return generate_latest(registry)
+
+
+class _GatewayCollector(Collector):
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def collect(self) -> Iterable[Metric]:
+        app, counters = self._app, self._app.accounting.counters
+        yield family(signals.REQUESTS, (((r, o, str(c)), n) for (r, o, c), n in counters.requests.items()))
+        yield family(signals.REFUSED, (((str(c), reason), n) for (c, reason), n in counters.refused.items()))
+        yield family(signals.TOKENS, token_samples(counters.tokens))
+        yield histograms(signals.TTFT, counters.ttft)
+        yield histograms(signals.DURATION, counters.duration)
+        yield family(signals.IN_FLIGHT, replica_samples(app, "in_flight"))
+        yield family(signals.REPLICA_UP, replica_samples(app, "up"))
+        yield family(signals.RETRIES, (((model,), n) for model, n in counters.retries.items()))
+        yield family(signals.CONNECTIONS, [((), len(app.connections))])
+        yield family(signals.RELOADS, (((result,), n) for result, n in counters.reloads.items()))
+        yield family(signals.JOURNAL_LAG, [((), app.ledger.unshipped_bytes())])
+        yield family(signals.LOG_DROPPED, [((), counters.log_dropped)])
+        yield family(signals.BUILD, [((__version__, app.config.name), 1)])
+
+
+def family(signal: Signal, samples: Iterable[Sample]) -> Metric:
+    """A counter or a gauge."""
+    kind = CounterMetricFamily if signal.kind == "counter" else GaugeMetricFamily
+    metric = kind(signal.name, signal.help, labels=signal.labels)
+    for labels, value in sorted(samples):
+        metric.add_metric(labels, value)
+    return metric
+
+
+def histograms(signal: Signal, by_model: Mapping[str, Histogram]) -> Metric:
+    """A histogram, one series a model; buckets are cumulative in the text."""
+    metric = HistogramMetricFamily(signal.name, signal.help, labels=signal.labels)
+    for model, histogram in sorted(by_model.items()):
+        bounds = [*(str(bound) for bound in histogram.bounds), "+Inf"]
+        running, buckets = 0, []
+        for bound, count in zip(bounds, histogram.counts, strict=True):
+            running += count
+            buckets.append((bound, running))
+        metric.add_metric([model], buckets, histogram.sum)
+    return metric
+
+
+def token_samples(tokens: Mapping[tuple[str, str], list[int]]) -> Iterator[Sample]:
+    """tenant, model, kind."""
+    for (tenant, model), counts in tokens.items():
+        for kind, count in zip(("prompt", "cached", "completion"), counts, strict=True):
+            yield (tenant, model, kind), count
+
+
+def replica_samples(app: App, attribute: str) -> Iterator[Sample]:
+    """One value a replica of each model."""
+    for name, model in app.tables.models.items():
+        for replica in model.replicas:
+            yield (name, replica.url), float(getattr(replica, attribute))

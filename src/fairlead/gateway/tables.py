@@ -1,0 +1,140 @@
+"""What the hot path looks up, worked out beforehand. A reload builds a new set and swaps it by one assignment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from fairlead.gateway.config import OPERATIONS, Config
+from fairlead.gateway.upstream import Replica
+from fairlead.store.keys import Key
+
+REQUEST_HEAD = (
+    b"POST %b%b HTTP/1.1\r\nhost: %b\r\ncontent-type: application/json\r\n%b"
+    b"content-length: %d\r\nx-request-id: %b\r\n\r\n"
+)
+PATHS = {operation: path for path, operation in OPERATIONS.items()}
+
+
+@dataclass(slots=True)
+class ModelTable:
+    """A model: its replicas, what it can do, and the learned size of a token (bytes of request per prompt token)."""
+
+    name: str
+    upstream_model: str
+    operations: frozenset[str]
+    replicas: tuple[Replica, ...]
+    engine_headers: bytes
+    turn: int = 0
+    bytes_per_token: float = 4.0  # a usual figure for English text; follows what the engine reports
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """A public name, the model behind it, and its deadline in seconds."""
+
+    name: str
+    model: ModelTable
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and what they may: `allowed[operation][model name]` is the route."""
+
+    hash: bytes
+    tenant: str
+    key_id: str
+    role: str
+    expires_at: float
+    allowed: Mapping[str, Mapping[str, RouteTable]]
+    models_body: bytes
+
+
+@dataclass(slots=True)
+class Tables:
+    """All lookups of one configuration."""
+
+    config: Config
+    models: Mapping[str, ModelTable]
+    routes: Mapping[str, RouteTable]
+    callers: Mapping[str, Caller] = field(default_factory=dict)
+
+
+def build(config: Config, replicas: Mapping[str, Replica], engine_keys: Mapping[str, str]) -> Tables:
+    """Tables for a configuration. `replicas`: by URL, so that a reload keeps connections and counts."""
+    models = {
+        name: ModelTable(
+            name,
+            model.upstream_model,
+            frozenset(model.operations),
+            tuple(replicas[url] for url in model.upstreams),
+            f"authorization: Bearer {engine_keys[name]}\r\n".encode() if name in engine_keys else b"",
+        )
+        for name, model in config.models.items()
+    }
+    routes = {name: RouteTable(name, models[route.model], route.timeout_s) for name, route in config.routes.items()}
+    return Tables(config, models, routes)
+
+
+def callers(tables: Tables, keys: Iterable[Key], now: float) -> dict[str, Caller]:
+    """Every key that works now, by its id. A key of a role that the file does not know may do nothing."""
+    rights = {role: allowed(tables, role) for role in tables.config.roles}
+    bodies = {role: models_body(visible(rights[role])) for role in rights}
+    nothing: Mapping[str, Mapping[str, RouteTable]] = {}
+    return {
+        key.id: Caller(
+            key.hash,
+            key.tenant,
+            key.id,
+            key.role,
+            key.expires_at if key.expires_at is not None else float("inf"),
+            rights.get(key.role, nothing),
+            bodies.get(key.role, models_body(())),
+        )
+        for key in keys
+        if key.state(now) == "active"
+    }
+
+
+def allowed(tables: Tables, role: str) -> dict[str, dict[str, RouteTable]]:
+    """operation -> public name -> route, for what the role lists and the model can do."""
+    rights = tables.config.roles[role]
+    return {
+        operation: {
+            name: tables.routes[name]
+            for name in rights.models
+            if name in tables.routes and operation in tables.routes[name].model.operations
+        }
+        for operation in rights.operations
+    }
+
+
+def visible(rights: Mapping[str, Mapping[str, RouteTable]]) -> list[str]:
+    """Public names that can be used for something."""
+    return sorted({name for routes in rights.values() for name in routes})
+
+
+def models_body(names: Iterable[str]) -> bytes:
+    """The answer to GET /v1/models."""
+    entries = [model_entry(name) for name in names]
+    return msgspec.json.encode({"object": "list", "data": entries})
+
+
+def model_entry(name: str) -> dict[str, object]:
+    """One model as OpenAI lists it."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": "fairlead"}
+
+
+def request_head(model: ModelTable, replica: Replica, operation: str, length: int, request_id: bytes) -> bytes:
+    """The head of the request to an engine."""
+    return REQUEST_HEAD % (
+        replica.base_path,
+        PATHS[operation],
+        replica.authority,
+        model.engine_headers,
+        length,
+        request_id,
+    )

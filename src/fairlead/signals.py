@@ -1,0 +1,80 @@
+"""Every metric that Fairlead emits, in one table: the gateway, the alert rules, the dashboards and the docs read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+# Seconds. TTFT of a warm small model is milliseconds, of a queued large one tens of seconds.
+TTFT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+DURATION_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One metric. A counter's name ends in `_total`; `buckets` are a histogram's upper bounds in its unit."""
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    help: str
+    buckets: tuple[float, ...] = ()
+
+
+REQUESTS = Signal(
+    "fairlead_requests_total",
+    "counter",
+    ("route", "operation", "code"),
+    "Requests answered, by public model name, operation and HTTP status (499: the client left first).",
+)
+REFUSED = Signal(
+    "fairlead_refused_total", "counter", ("code", "reason"), "Requests refused before they reached a model, by reason."
+)
+TOKENS = Signal(
+    "fairlead_tokens_total",
+    "counter",
+    ("tenant", "model", "kind"),
+    "Tokens charged, by kind: prompt, cached (the part of prompt found in the engine's prefix cache), completion.",
+)
+TTFT = Signal(
+    "fairlead_ttft_seconds",
+    "histogram",
+    ("model",),
+    "Time from the end of the request to the first byte of a streamed answer.",
+    TTFT_BUCKETS,
+)
+DURATION = Signal(
+    "fairlead_request_duration_seconds",
+    "histogram",
+    ("model",),
+    "Time from the end of the request to the last byte of the answer.",
+    DURATION_BUCKETS,
+)
+IN_FLIGHT = Signal("fairlead_in_flight_requests", "gauge", ("model", "replica"), "Requests now at a replica.")
+REPLICA_UP = Signal("fairlead_replica_up", "gauge", ("model", "replica"), "1 when the replica takes requests.")
+RETRIES = Signal("fairlead_retries_total", "counter", ("model",), "Requests sent to another replica.")
+CONNECTIONS = Signal("fairlead_connections", "gauge", (), "Client connections now open.")
+RELOADS = Signal("fairlead_config_reloads_total", "counter", ("result",), "Reloads of gateway.json: applied, refused.")
+JOURNAL_LAG = Signal(
+    "fairlead_journal_unshipped_bytes", "gauge", (), "Usage records in the journal that are not in the ledger yet."
+)
+LOG_DROPPED = Signal("fairlead_log_lines_dropped_total", "counter", (), "Log lines lost because the sink stalled.")
+BUILD = Signal("fairlead_build_info", "gauge", ("version", "name"), "Always 1: the version that runs.")
+
+GATEWAY: tuple[Signal, ...] = (
+    REQUESTS,
+    REFUSED,
+    TOKENS,
+    TTFT,
+    DURATION,
+    IN_FLIGHT,
+    REPLICA_UP,
+    RETRIES,
+    CONNECTIONS,
+    RELOADS,
+    JOURNAL_LAG,
+    LOG_DROPPED,
+    BUILD,
+)

@@ -1,0 +1,33 @@
+"""What one request used: the record that the journal keeps, the ledger sums and the log line shows."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """One answered request. Never holds any text of a prompt or an answer.
+
+    `status` 499: the client left before the end. `estimated` is true where the engine told no usage (a broken
+    stream): the tokens are then counted from what was relayed. `ttft_ms` is null for answers that are not streamed.
+    """
+
+    at: float  # seconds since 1970, when the answer ended
+    request_id: str
+    tenant: str
+    key_id: str
+    route: str
+    model: str
+    operation: str
+    status: int
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    ttft_ms: float | None
+    duration_ms: float
+    estimated: bool
+
+
+COLUMNS: tuple[str, ...] = Usage.__struct_fields__
+encode = msgspec.json.Encoder().encode
+decode = msgspec.json.Decoder(Usage).decode
