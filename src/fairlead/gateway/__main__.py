@@ -61,7 +61,6 @@ async def serve(path: Path, config: Config) -> None:
     try:
         app = App(path, config, keys, accounting, ledger)
         await listen_until_told(app)
-        await asyncio.to_thread(ledger.ship)
     finally:
         accounting.close()
         ledger.close()

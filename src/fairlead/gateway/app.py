@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -22,8 +24,7 @@ WATCH_EVERY_S = 0.2  # a revoked key or a changed file is noticed within this ti
 PROBE_UP_EVERY_S = 2.0
 PROBE_DOWN_EVERY_S = 0.25
 MISSES_TO_DOWN = 3
-SHIP_EVERY_S = 1.0
-SHIP_BYTES = 512 * 1024  # a second: about 2,000 records, so that the ledger never takes the core from the callers
+SHIPPER_BACK_OFF_S = 1.0
 
 
 class App:
@@ -143,13 +144,18 @@ class App:
             self.accounting.event("replica", replica=replica.url, state="up" if replica.up else "down")
 
     async def ship(self) -> None:
-        """Fill the ledger from the journal, at a pace that leaves the core to the callers."""
+        """Keep a shipper beside us: the process that fills the ledger from the journal."""
         while True:
-            await asyncio.sleep(SHIP_EVERY_S)
+            shipper = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "fairlead.store.ship", self.config.state_dir), stdin=subprocess.PIPE
+            )
             try:
-                await asyncio.to_thread(self.ledger.ship, SHIP_BYTES)
-            except OSError as error:
-                self.accounting.event("ledger_behind", level="error", reason=str(error))
+                await shipper.wait()
+            finally:  # told to end: it ships what is left
+                if shipper.stdin is not None:
+                    shipper.stdin.close()
+            self.accounting.event("shipper_died", level="error", code=shipper.returncode)
+            await asyncio.sleep(SHIPPER_BACK_OFF_S)
 
     async def first_probe(self) -> None:
         """Ask every engine once, so that the first request finds those that are up."""

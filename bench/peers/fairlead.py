@@ -1,0 +1,67 @@
+"""Our gateway with everything on: key, role, ledger, metrics, a log line a request, 8 replicas."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from bench.peers.launch import Launch, Missing, Place
+from fairlead import __version__
+
+
+def launch(place: Place) -> Launch:
+    """The gateway of this checkout, with a fresh state folder and a key made for this run."""
+    if find_spec("fairlead.gateway.__main__") is None:
+        raise Missing("this checkout has no fairlead.gateway.__main__")
+    conf = place.write("gateway.json", json.dumps(configuration(place), indent=1))
+    argv = (sys.executable, "-m", "fairlead.gateway", str(conf))
+    return Launch(argv, __version__, headers=(f"Authorization: Bearer {make_key(place.work)}",))
+
+
+def make_key(state_dir: Path) -> str:
+    """A key of role `user`, as `fairlead keys create` makes it; returns the secret."""
+    from fairlead.store.keys import KeyStore
+
+    secret, _ = KeyStore(state_dir / "keys.db").create(tenant="bench", role="user")
+    return secret
+
+
+def configuration(place: Place) -> dict[str, Any]:
+    """A compiled `gateway.json` as `fairlead up` writes it."""
+    operations = ["chat", "completions"]
+    return {
+        "version": 1,
+        "name": "bench",
+        "state_dir": str(place.work),
+        "listen": {"host": "127.0.0.1", "port": place.port},
+        "admin": {"host": "127.0.0.1", "port": place.port + 1},
+        "limits": LIMITS,
+        "drain_timeout_s": 5.0,
+        "retry": {"attempts": 2, "budget": 0.1},
+        "models": {"m0": _model(place, operations)},
+        "routes": {"m0": {"model": "m0", "timeout_s": 600.0}},
+        "roles": {"user": {"models": ["m0"], "operations": operations}},
+    }
+
+
+LIMITS = {
+    "max_connections": 10_000,
+    "max_header_bytes": 16 * 1024,
+    "max_body_bytes": 4 * 1024 * 1024,
+    "header_timeout_s": 10.0,
+    "body_timeout_s": 30.0,
+    "idle_timeout_s": 75.0,
+}
+
+
+def _model(place: Place, operations: list[str]) -> dict[str, Any]:
+    return {
+        "upstreams": [f"http://{upstream}" for upstream in place.upstreams],
+        "upstream_model": "m0",
+        "api_key_env": "",
+        "health_path": "/health",
+        "operations": operations,
+    }

@@ -1,0 +1,68 @@
+"""`usage`: what was used, by whom, from the ledger."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from fairlead.cli.arguments import duration
+from fairlead.cli.show import console, table
+from fairlead.errors import UserError
+from fairlead.ops.layout import Layout
+from fairlead.store.ledger import GROUPS, Ledger, Total
+
+
+COUNTS = ("requests", "errors", "prompt_tokens", "cached_tokens", "completion_tokens")
+
+
+def usage(
+    by: Annotated[str, typer.Option(help=f"One of {', '.join(GROUPS)}.")] = "tenant",
+    since: Annotated[str, typer.Option(help="How far back, for example 24h or 30d; all when left out.")] = "",
+    file: Annotated[Path, typer.Option("--file", "-f", help="The service's file.")] = Path("fairlead.yaml"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Sum up the usage ledger. Everything answered so far is in it, also while the service runs.
+
+    Example: fairlead usage --by model --since 24h
+    """
+    if by not in GROUPS:
+        raise UserError(f"--by {by} is unknown", hint=f"one of {', '.join(GROUPS)}")
+    layout = Layout.beside(file)
+    if not layout.state.is_dir():
+        raise UserError("nothing has run here yet", where=str(layout.state), hint="`fairlead up` starts the service")
+    ledger = Ledger(layout.ledger, layout.journal)
+    try:
+        ledger.ship()
+        totals = ledger.totals(by, time.time() - duration("--since", since) if since else 0.0)
+    finally:
+        ledger.close()
+    if as_json:
+        typer.echo(json.dumps([named(by, total) for total in totals]))
+        return
+    console().print(shown(by, totals))
+
+
+def named(by: str, total: Total) -> dict[str, object]:
+    """A row of the JSON output."""
+    fields = asdict(total)
+    return {by: fields.pop("group"), **fields}
+
+
+def shown(by: str, totals: list[Total]) -> Table:
+    """The rows and their sum."""
+    columns = (by, *(name.replace("_", " ") for name in COUNTS), "ttft ms", "duration ms")
+    made = table(columns, numbers=columns[1:])
+    for total in totals:
+        counts = [f"{getattr(total, name):,}" for name in COUNTS]
+        ttft = "" if total.ttft_ms is None else f"{total.ttft_ms:,.1f}"
+        made.add_row(total.group, *counts, ttft, f"{total.duration_ms:,.1f}")
+    sums = [sum(getattr(total, name) for total in totals) for name in COUNTS]
+    made.add_section()
+    made.add_row("all", *(f"{amount:,}" for amount in sums))
+    return made

@@ -1,0 +1,52 @@
+"""Talk to a service that runs: its admin pages, and its gateway with the laptop's key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from fairlead.errors import EXIT_FAILED, UserError
+from fairlead.ops import runfile
+from fairlead.ops.layout import Layout
+from fairlead.ops.runfile import Run
+
+TIMEOUT_S = 5.0
+
+
+def running(layout: Layout) -> Run:
+    """The service that runs. Raises UserError when none does."""
+    run = runfile.read(layout)
+    if run is None or not runfile.is_running(layout):
+        raise UserError(
+            "the service does not run", where=str(layout.file), hint="`fairlead up` starts it", exit_code=EXIT_FAILED
+        )
+    return run
+
+
+def admin_page(run: Run, path: str) -> dict[str, Any]:
+    """A JSON page of the admin listener. Raises UserError when it does not answer."""
+    try:
+        with httpx.Client(trust_env=False, timeout=TIMEOUT_S) as client:
+            page: dict[str, Any] = client.get(f"{run.admin_url}{path}").json()
+            return page
+    except (httpx.HTTPError, ValueError) as error:
+        raise UserError(
+            f"the gateway's admin page does not answer: {error}",
+            where=run.admin_url,
+            hint="`fairlead logs gateway`",
+            exit_code=EXIT_FAILED,
+        ) from error
+
+
+def own_key(layout: Layout, given: str | None) -> str:
+    """The key to call with: the one given, or the laptop's own. Raises UserError when there is none."""
+    if given:
+        return given
+    try:
+        return layout.laptop_key.read_text().strip()
+    except FileNotFoundError:
+        raise UserError(
+            "no API key was given",
+            hint="set FAIRLEAD_API_KEY or make one: fairlead keys create --tenant me --role user",
+        ) from None

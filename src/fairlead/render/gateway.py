@@ -1,0 +1,88 @@
+"""A spec becomes `gateway.json`: flat, complete, in seconds and bytes, and the same bytes for the same spec."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fairlead.spec.types import EVERYTHING, AnyModel, Gateway, Limits, RemoteModel, Role, Spec
+
+VERSION = 1
+
+
+def gateway_config(spec: Spec, *, state_dir: Path | str, upstreams: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The gateway's configuration. `upstreams` gives the base URLs of every model that is started here.
+
+    Raises ValueError for a model without any URL, or a `state_dir` that is not absolute: the caller's mistake, not
+    the user's.
+    """
+    if not Path(state_dir).is_absolute():
+        raise ValueError(f"state_dir is not absolute: {state_dir}")
+    return {
+        "version": VERSION,
+        "name": spec.name,
+        "state_dir": str(state_dir),
+        "listen": {"host": spec.gateway.host, "port": spec.gateway.port},
+        "admin": {"host": spec.gateway.admin_host, "port": spec.gateway.admin_port},
+        "limits": limits(spec.gateway.limits),
+        "drain_timeout_s": spec.gateway.drain_timeout,
+        "retry": retry(spec.gateway),
+        "models": {name: model(name, spec.models[name], upstreams) for name in sorted(spec.models)},
+        "routes": routes(spec),
+        "roles": {name: role(spec.access.roles[name], spec) for name in sorted(spec.access.roles)},
+    }
+
+
+def gateway_text(config: Mapping[str, Any]) -> str:
+    """The file itself, stable to the byte."""
+    return json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def limits(limits: Limits) -> dict[str, int | float]:
+    """What a connection may cost."""
+    return {
+        "max_connections": limits.max_connections,
+        "max_header_bytes": limits.max_header,
+        "max_body_bytes": limits.max_body,
+        "header_timeout_s": limits.header_timeout,
+        "body_timeout_s": limits.body_timeout,
+        "idle_timeout_s": limits.idle_timeout,
+    }
+
+
+def retry(gateway: Gateway) -> dict[str, int | float]:
+    """Tries of one request, and retries as a share of all."""
+    return {"attempts": gateway.retry.attempts, "budget": gateway.retry.budget}
+
+
+def model(name: str, model: AnyModel, upstreams: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Where a model is served and what it offers. An engine started here serves it by its public name."""
+    remote = model if isinstance(model, RemoteModel) else None
+    urls = remote.urls if remote else upstreams.get(name, ())
+    if not urls:
+        raise ValueError(f"no upstream for model {name!r}")
+    return {
+        "upstreams": list(urls),
+        "upstream_model": (remote.model if remote else None) or name,
+        "api_key_env": (remote.api_key_env if remote else None) or "",
+        "health_path": remote.health_path if remote else "/health",
+        "operations": list(model.operations),
+    }
+
+
+def routes(spec: Spec) -> dict[str, dict[str, Any]]:
+    """Every public name: each model's own, and the routes."""
+    own = {name: {"model": name, "timeout_s": spec.gateway.timeout} for name in spec.models}
+    further = {
+        name: {"model": route.model, "timeout_s": route.timeout or spec.gateway.timeout}
+        for name, route in spec.routes.items()
+    }
+    return dict(sorted({**own, **further}.items()))
+
+
+def role(role: Role, spec: Spec) -> dict[str, list[str]]:
+    """The public names and operations of a role, written out: the gateway knows no wildcard."""
+    names = {*spec.models, *spec.routes} if EVERYTHING in role.models else {*role.models}
+    return {"models": sorted(names), "operations": list(role.operations)}

@@ -1,0 +1,90 @@
+"""Spec to `gateway.json`: complete, in seconds and bytes, deny by default, and read by the gateway itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fairlead.gateway import config as gateway
+from fairlead.render.gateway import gateway_config, gateway_text
+from fairlead.spec.load import load
+
+from .conftest import Write
+
+TEXT = """
+models:
+  demo: {source: demo:v1, replicas: 2}
+  far: {engine: remote, urls: [http://127.0.0.1:9000], model: theirs, api_key_env: FAR_API_KEY, health_path: /up}
+routes:
+  fast: {model: demo, timeout: 800ms}
+  slow: {model: far}
+access:
+  roles:
+    all: {models: ["*"]}
+    some: {models: [slow, fast], operations: [chat]}
+gateway: {timeout: 2m, limits: {max_body: 1Mi, idle_timeout: 90s}}
+"""
+UPSTREAMS = {"demo": ["http://127.0.0.1:9100", "http://127.0.0.1:9101"]}
+
+
+def test_each_part_is_what_the_gateway_needs(write: Write) -> None:
+    config = gateway_config(load(write(TEXT)), state_dir="/state", upstreams=UPSTREAMS)
+    assert config["models"] == {
+        "demo": {
+            "upstreams": UPSTREAMS["demo"],
+            "upstream_model": "demo",
+            "api_key_env": "",
+            "health_path": "/health",
+            "operations": ["chat", "completions"],
+        },
+        "far": {
+            "upstreams": ["http://127.0.0.1:9000"],
+            "upstream_model": "theirs",
+            "api_key_env": "FAR_API_KEY",
+            "health_path": "/up",
+            "operations": ["chat", "completions"],
+        },
+    }
+    assert config["routes"] == {
+        "demo": {"model": "demo", "timeout_s": 120.0},
+        "far": {"model": "far", "timeout_s": 120.0},
+        "fast": {"model": "demo", "timeout_s": 0.8},
+        "slow": {"model": "far", "timeout_s": 120.0},
+    }
+    assert config["roles"] == {
+        "all": {"models": ["demo", "far", "fast", "slow"], "operations": ["chat", "completions"]},
+        "some": {"models": ["fast", "slow"], "operations": ["chat"]},
+    }
+    assert config["limits"]["max_body_bytes"] == 2**20
+    assert config["limits"]["idle_timeout_s"] == 90.0
+
+
+def test_the_gateway_reads_what_is_compiled(write: Write, tmp_path: Path) -> None:
+    compiled = gateway_config(load(write(TEXT)), state_dir=tmp_path, upstreams=UPSTREAMS)
+    path = tmp_path / "gateway.json"
+    path.write_text(gateway_text(compiled))
+    read = gateway.load(path)
+    assert read.routes["fast"].timeout_s == 0.8
+    assert read.roles["some"].models == ("fast", "slow")
+    assert read.models["far"].api_key_env == "FAR_API_KEY"
+
+
+def test_the_same_spec_is_the_same_bytes_in_whatever_order_it_is_written(write: Write) -> None:
+    def text(source: str) -> str:
+        return gateway_text(gateway_config(load(write(source)), state_dir="/state", upstreams=UPSTREAMS))
+
+    lines = TEXT.strip().splitlines()
+    turned = "\n".join([lines[0], lines[2], lines[1], lines[3], lines[5], lines[4], *lines[6:]])
+    assert turned != TEXT
+    assert text(turned) == text(TEXT)
+
+
+def test_a_model_without_upstream_is_the_callers_mistake(write: Write) -> None:
+    with pytest.raises(ValueError, match="no upstream for model 'demo'"):
+        gateway_config(load(write(TEXT)), state_dir="/state", upstreams={})
+
+
+def test_a_relative_state_dir_is_the_callers_mistake(write: Write) -> None:
+    with pytest.raises(ValueError, match="not absolute"):
+        gateway_config(load(write(TEXT)), state_dir=".fairlead", upstreams=UPSTREAMS)

@@ -1,0 +1,76 @@
+"""Each example checks, and compiles to the files beside it, byte for byte; no file too many, none too few.
+
+python tests/test_examples.py      rewrites the expected files
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import count
+from pathlib import Path
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+from ruamel.yaml import YAML
+
+from fairlead.cli.spec_commands import template
+from fairlead.render.gateway import gateway_config, gateway_text
+from fairlead.spec import overlay
+from fairlead.spec.load import check, load, read
+from fairlead.spec.schema import json_schema
+from fairlead.spec.types import RemoteModel, Spec
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*/fairlead.yaml"))
+NAMES = [path.parent.name for path in EXAMPLES]
+
+
+def compiled(path: Path) -> Mapping[str, str]:
+    """Every file that an example compiles to: the plain one, and one for each overlay."""
+    environments = [(None, "gateway.json"), *((name, f"gateway.{name}.json") for name in overlay.names(read(path)))]
+    return {file: gateway_json(load(path, environment)) for environment, file in environments}
+
+
+def gateway_json(spec: Spec) -> str:
+    """As `fairlead up` would write it, with engines on ports from 9100 on."""
+    ports = count(9100)
+    upstreams = {
+        name: [f"http://127.0.0.1:{next(ports)}" for _ in range(model.replicas)]
+        for name, model in spec.models.items()
+        if not isinstance(model, RemoteModel)
+    }
+    return gateway_text(gateway_config(spec, state_dir="/var/lib/fairlead", upstreams=upstreams))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=NAMES)
+def test_an_example_compiles_to_what_is_expected(path: Path) -> None:
+    expected = {file.name: file.read_text() for file in (path.parent / "expected").iterdir()}
+    assert dict(compiled(path)) == expected
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=NAMES)
+def test_an_example_has_no_problems_in_any_environment(path: Path) -> None:
+    assert check(path).name
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=NAMES)
+def test_an_example_satisfies_the_schema(path: Path) -> None:
+    jsonschema.Draft202012Validator(json_schema()).validate(YAML(typ="safe", pure=True).load(path.read_text()))
+
+
+def test_the_laptop_example_is_what_init_writes() -> None:
+    assert (EXAMPLES[NAMES.index("laptop")]).read_text() == template()
+
+
+def rewrite() -> None:
+    """Make the expected files what the examples compile to now."""
+    for path in EXAMPLES:
+        folder = path.parent / "expected"
+        folder.mkdir(exist_ok=True)
+        for old in folder.iterdir():
+            old.unlink()
+        for name, text in compiled(path).items():
+            (folder / name).write_text(text)
+
+
+if __name__ == "__main__":
+    rewrite()
