@@ -75,6 +75,14 @@ class Accounting:
         if usage.ttft_ms is not None:
             counters.ttft[usage.model].observe(usage.ttft_ms / 1e3)
 
+    def try_journal(self) -> bool:
+        """Whether the journal takes writes (an empty line, which is no record)."""
+        try:
+            self._journal.append(b"\n")
+        except OSError:
+            return False
+        return True
+
     def refused(self, status: int, reason: str, request_id: str, caller: str, path: str) -> None:
         """Log and count a request that never reached a model."""
         self.counters.refused[status, reason] += 1

@@ -114,6 +114,9 @@ class App:
         seen_keys, seen_file = self._keys.version(), stamp(self._path)
         while True:
             await asyncio.sleep(WATCH_EVERY_S)
+            if not self.ledger_ok and self.accounting.try_journal():
+                self.ledger_ok = True
+                self.accounting.event("ledger_available")
             if (file := stamp(self._path)) != seen_file:
                 seen_file = file
                 self.reload()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+# what msgspec raises for bytes that are no such JSON: bad UTF-8 and absurd nesting have classes of their own
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 USAGE_OPTION = b',"stream_options":{"include_usage":true}}'
 
 

@@ -14,7 +14,7 @@ import msgspec
 from fairlead.gateway import answers
 from fairlead.gateway.admission import MODELS, caller_of, operation_of, route_of
 from fairlead.gateway.answers import Refusal
-from fairlead.gateway.body import decode
+from fairlead.gateway.body import UNREADABLE, decode
 from fairlead.gateway.exchange import Exchange
 from fairlead.gateway.head import REQUEST_ID, Head, Refused, read_head
 from fairlead.gateway.tables import Caller, model_entry, visible
@@ -241,27 +241,28 @@ class ClientConnection(asyncio.Protocol):
                 return
             body = decode(raw)
             route = route_of(app.tables, caller, self._operation, body.model)
-        except msgspec.MsgspecError as error:
+            now = app.now()
+            exchange = Exchange(
+                app,
+                self,
+                request_id=self._request_id,
+                caller=caller,
+                operation=self._operation,
+                route=route,
+                raw=raw,
+                body=body,
+                started=now,
+            )
+        except UNREADABLE as error:
             self._refuse(answers.bad_body(str(error)), close=False)
             return
         except Refused as refused:
             self._refuse(refused.refusal, close=False)
             return
-        now = app.now()
         self.deadline = now + route.timeout_s
         app.retry_budget = app.retry_budget.earn()
-        self._exchange = Exchange(
-            app,
-            self,
-            request_id=self._request_id,
-            caller=caller,
-            operation=self._operation,
-            route=route,
-            raw=raw,
-            body=body,
-            started=now,
-        )
-        self._exchange.start()
+        self._exchange = exchange
+        exchange.start()
 
     def _answer_models(self, caller: Caller) -> None:
         assert self._head is not None

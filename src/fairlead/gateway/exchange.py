@@ -10,7 +10,7 @@ import msgspec
 
 from fairlead.gateway import answers
 from fairlead.gateway.answers import Refusal
-from fairlead.gateway.body import Body, for_engine
+from fairlead.gateway.body import UNREADABLE, Body, for_engine
 from fairlead.gateway.relay import Dechunker, EventRelay, Head, Malformed, Tokens, usage_of
 from fairlead.gateway.tables import Caller, RouteTable, request_head
 from fairlead.gateway.upstream import Replica, UpstreamConnection
@@ -100,7 +100,8 @@ class Exchange:
     def start(self) -> None:
         """Send the request to the replica with the least work, or refuse."""
         model = self._route.model
-        model.turn += 1
+        if not self._tried:  # a retry is the same turn, or the round would always begin at the same replica
+            model.turn += 1
         replica = pick(model.replicas, model.turn, self._tried)
         if replica is None:
             self._refuse(answers.NO_REPLICA if not self._tried else answers.ENGINE_LOST)
@@ -162,7 +163,7 @@ class Exchange:
         self._upstream = None
         head = self._answer_head
         if head is not None and head.length == -1:  # such an answer ends with its connection
-            self._ended_by_close()
+            self._end_by_close(head)
         elif unused and not self._stale_retry and self._replica is not None:
             self._stale_retry = True  # a kept connection that the engine had closed: nothing was sent, ask again
             self._leave_replica()
@@ -172,6 +173,15 @@ class Exchange:
 
     def _relay(self, events: EventRelay, piece: bytes) -> None:
         out = events.feed(piece)
+        head = self._answer_head
+        if head is not None and head.length is not None and head.length >= 0:  # a stream of a length told beforehand
+            self._collected_bytes += len(piece)
+            if self._collected_bytes >= head.length:
+                out += events.end()
+        self._finish(events, out)
+
+    def _finish(self, events: EventRelay, out: bytes) -> None:
+        """Send a piece of a stream; account for it first when it is the last."""
         if not self._answering:
             self._answering = True
             self._ttft_ms = (self._app.now() - self._started) * 1e3
@@ -206,17 +216,14 @@ class Exchange:
                 raise Malformed("bytes behind the body")
             self._deliver(head)
 
-    def _ended_by_close(self) -> None:
-        if self._events is None:
-            assert self._answer_head is not None
-            self._deliver(self._answer_head)
-            return
-        out = self._events.end()
-        if not self._accounted:
-            self._account(200, self._events.usage)
-        self._client.send(out)
-        self._release(keep=False)
-        self._client.answered()
+    def _end_by_close(self, head: Head) -> None:
+        try:
+            if self._events is None:
+                self._deliver(head)
+            else:
+                self._finish(self._events, self._events.end())
+        except OSError:
+            self._fail(answers.LEDGER_DOWN)
 
     def _deliver(self, head: Head) -> None:
         """Send a whole answer: account first, so that no answer is ever given that is not in the journal."""
@@ -344,6 +351,7 @@ class Exchange:
         )
         try:
             self._app.accounting.record(record)
+            self._app.ledger_ok = True
         except OSError:
             self._app.ledger_failed()
             if status == 200:
@@ -366,7 +374,7 @@ def openai_error(status: int, body: bytes) -> bytes:
     """An engine's error as OpenAI's clients expect it; one that already is goes through untouched."""
     try:
         told = msgspec.json.decode(body)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         told = None
     error = told.get("error") if isinstance(told, dict) else None
     if isinstance(error, dict) and isinstance(error.get("message"), str):

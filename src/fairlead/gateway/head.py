@@ -15,7 +15,7 @@ from fairlead.gateway import answers
 from fairlead.gateway.answers import Refusal
 
 REQUEST_LINE = re.compile(rb"([A-Z]{1,20}) (/[!-~]*) HTTP/1\.([01])\r\n")
-HOST = re.compile(rb"[A-Za-z0-9._~%\[\]:-]*?(:[0-9]{1,5})?")
+HOST = re.compile(rb"([A-Za-z0-9._~%-]*|\[[0-9A-Fa-f:.%]+\])(:[0-9]{1,5})?")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:+/=-]{1,128}")
 ONCE = frozenset(
     (

@@ -12,6 +12,7 @@ import re
 import msgspec
 
 from fairlead.gateway.answers import LAST_CHUNK, chunk
+from fairlead.gateway.body import UNREADABLE
 
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 MAX_HEAD_BYTES = 64 * 1024
@@ -111,17 +112,26 @@ class _Answer(msgspec.Struct, frozen=True):
     choices: list[msgspec.Raw] | None = None
     response: _Inner | None = None
 
+    def told(self) -> Tokens | None:
+        """The usage, wherever it stands. Negative counts are an engine's error: nobody is paid for asking."""
+        usage = self.usage or (self.response.usage if self.response else None)
+        return usage if usage is not None and min(usage.prompt, usage.completion, usage.cached) >= 0 else None
+
 
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 
 
 def usage_of(body: bytes) -> Tokens | None:
-    """The usage in a whole JSON answer or event; None where there is none."""
+    """The usage in a whole JSON answer; None where there is none that can be believed."""
+    answer = _read_answer(body)
+    return answer.told() if answer is not None else None
+
+
+def _read_answer(body: bytes) -> _Answer | None:
     try:
-        answer = _decode_answer(body)
-    except msgspec.MsgspecError:
+        return _decode_answer(body)
+    except UNREADABLE:
         return None
-    return answer.usage or (answer.response.usage if answer.response else None)
 
 
 class Dechunker:
@@ -273,13 +283,9 @@ class EventRelay:
 
     def _take_usage(self, event: bytes) -> bool:
         """Keep the event's usage; whether the event carries nothing else."""
-        fields = event.split(b"data:", 1)
-        try:
-            answer = _decode_answer(fields[-1].strip())
-        except msgspec.MsgspecError:
-            return False
-        told = answer.usage or (answer.response.usage if answer.response else None)
-        if told is None:
+        answer = _read_answer(event.split(b"data:", 1)[-1].strip())
+        told = answer.told() if answer is not None else None
+        if answer is None or told is None:
             return False
         self.usage = told
         alone = answer.choices is not None and not answer.choices

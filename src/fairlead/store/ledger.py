@@ -118,7 +118,7 @@ class Ledger:
 def insert(database: sqlite3.Connection, segment: str, lines: Sequence[bytes]) -> None:
     """Write records; a line that is no record (a disk that tore it) is kept aside, never dropped."""
     rows: list[Usage] = []
-    for line in lines:
+    for line in filter(None, lines):  # an empty line is the gateway asking whether the disk takes writes
         try:
             rows.append(decode(line))
         except msgspec.MsgspecError:
