@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError
 
 from fairlead import units
-from fairlead.errors import UserError
 from fairlead.units import Money, QuantityError, Rate
 
 READS: dict[str, tuple[Callable[[object], object], object, object]] = {
@@ -61,12 +60,6 @@ REFUSES: dict[str, tuple[Callable[[object], object], object]] = {
     "money in small letters": (units.parse_money, "5 usd"),
     "nothing": (units.parse_money, None),
 }
-
-
-def test_an_option_of_a_command_is_refused_as_the_users_error() -> None:
-    assert units.seconds("7d") == 604_800.0
-    with pytest.raises(UserError, match="'7' is not a duration"):
-        units.seconds("7")
 
 
 numbers = st.decimals(min_value=0, max_value=10**12, allow_nan=False, allow_infinity=False, places=6)

@@ -26,7 +26,7 @@ def configuration(place: Place) -> str:
     servers = "\n".join(f"  server r{index} {upstream}" for index, upstream in enumerate(place.upstreams))
     return f"""global
   nbthread 1
-  maxconn 10000
+  maxconn 4000
   log stdout format raw local0
 defaults
   mode http

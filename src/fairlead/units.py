@@ -14,8 +14,6 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-from fairlead.errors import UserError
-
 _NUMBER = r"\d{1,24}(?:\.\d{1,40})?"  # a bound on the work; 40 decimals hold the shortest repr of a float
 
 _BYTES: Mapping[str, int] = {
@@ -86,14 +84,6 @@ def parse_seconds(value: object) -> float:
     if units != sorted(set(units), reverse=True):
         raise wrong
     return float(sum(Decimal(number) * _SECONDS[unit] for number, unit in parts))
-
-
-def seconds(text: str) -> float:
-    """`parse_seconds` for an option of a command. Raises UserError."""
-    try:
-        return parse_seconds(text)
-    except QuantityError as error:
-        raise UserError(str(error), hint=error.hint) from None
 
 
 def format_seconds(seconds: float) -> str:

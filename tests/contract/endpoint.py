@@ -23,6 +23,7 @@ SAMPLE = re.compile(r"^(?P<name>[\w:]+)(?:\{[^}]*\})? (?P<value>\S+)$", re.MULTI
 class Endpoint:
     """`base_url` ends in /v1. `metrics_url` is the engine's, also when the checks go through a gateway."""
 
+    client: httpx.Client
     base_url: str
     model: str
     metrics_url: str
@@ -33,16 +34,10 @@ class Endpoint:
         return {"authorization": f"Bearer {self.api_key}"} if self.api_key else {}
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(self.base_url + path, headers=self.headers, timeout=PATIENCE_S, trust_env=False)
+        return self.client.get(self.base_url + path, headers=self.headers)
 
     def post(self, path: str, body: JsonObject) -> httpx.Response:
-        return httpx.post(
-            self.base_url + path,
-            json={"model": self.model, **body},
-            headers=self.headers,
-            timeout=PATIENCE_S,
-            trust_env=False,
-        )
+        return self.client.post(self.base_url + path, json={"model": self.model, **body}, headers=self.headers)
 
     def answer(self, path: str, body: JsonObject) -> JsonObject:
         """The body of an answer that must be 200."""
@@ -59,10 +54,7 @@ class Endpoint:
     def opened(self, path: str, body: JsonObject) -> Iterator[Iterator[JsonObject]]:
         """The events of a stream, as they come, less the last `[DONE]`, which must be there."""
         sent = {"model": self.model, "stream": True, **body}
-        with (
-            httpx.Client(headers=self.headers, timeout=PATIENCE_S, trust_env=False) as client,
-            client.stream("POST", self.base_url + path, json=sent) as response,
-        ):
+        with self.client.stream("POST", self.base_url + path, json=sent, headers=self.headers) as response:
             assert response.status_code == 200, response.read()
             assert response.headers["content-type"].startswith("text/event-stream")
             yield events(response.iter_lines())
@@ -91,7 +83,12 @@ class Endpoint:
         return sum(float(sample["value"]) for sample in SAMPLE.finditer(self._metrics()) if sample["name"] == name)
 
     def _metrics(self) -> str:
-        return httpx.get(self.metrics_url, timeout=PATIENCE_S, trust_env=False).raise_for_status().text
+        return self.client.get(self.metrics_url).raise_for_status().text
+
+
+def loopback_client() -> httpx.Client:
+    """Made once: setting up TLS, which nothing here uses, takes as long as a short answer."""
+    return httpx.Client(timeout=PATIENCE_S, trust_env=False, verify=False)
 
 
 def chat_body(prompt: str, **options: Any) -> JsonObject:

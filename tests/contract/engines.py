@@ -45,6 +45,7 @@ def vllm(folder: Path) -> Iterator[Endpoint]:
             names=(MODEL,),
             port=port,
             device="cpu",
+            kv_cache_bytes=GIB,
             max_model_len=MAX_MODEL_LEN,
             max_num_seqs=32,
             python=str(VLLM_PYTHON),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from anyio.from_thread import start_blocking_portal
 
-from contract.endpoint import Endpoint
+from contract.endpoint import Endpoint, loopback_client
 from fairlead.engine.commands import HEALTH_PATH, LOOPBACK, Command
 from fairlead.engine.supervisor import Supervisor, WorkerSpec
 
@@ -21,10 +21,10 @@ def serving(command: Command, *, port: int, model: str, log: Path, start_timeout
     url = f"http://{LOOPBACK}:{port}"
     spec = WorkerSpec(model, command.argv, command.env, url, HEALTH_PATH, log, start_timeout_s)
     supervisor = Supervisor()
-    with start_blocking_portal() as portal:
+    with start_blocking_portal() as portal, loopback_client() as client:
         portal.call(supervisor.start, [spec])
         try:
-            yield Endpoint(base_url=f"{url}/v1", model=model, metrics_url=f"{url}/metrics")
+            yield Endpoint(client, base_url=f"{url}/v1", model=model, metrics_url=f"{url}/metrics")
             (status,) = supervisor.snapshot()
             assert status.restarts == 0, f"the engine died during the checks: {status.last_error}"
         finally:

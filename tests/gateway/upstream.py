@@ -111,9 +111,10 @@ class Upstream:
     async def _vanish(self) -> None:
         if self.server:
             self.server.close()
-        for client in list(self.clients):
-            client.transport.abort()
-        await asyncio.sleep(0)
+        for _ in range(10):  # turns of the loop: a connection may be half accepted, an aborted one not closed yet
+            for client in list(self.clients):
+                client.transport.abort()
+            await asyncio.sleep(0)
 
 
 @contextmanager

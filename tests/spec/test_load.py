@@ -145,8 +145,9 @@ def test_a_key_written_where_its_variable_belongs_is_never_shown(tell: Tell) -> 
     assert secret not in problem.text()
 
 
-def test_a_password_in_a_url_is_refused_and_never_shown(tell: Tell) -> None:
-    (problem,) = tell("models:\n  far: {engine: remote, urls: ['http://me:hunter2@a:9000']}\n")
+@pytest.mark.parametrize("url", ["http://me:hunter2@a:9000", "http://a:9000?key=hunter2"])
+def test_a_secret_in_a_url_is_refused_and_never_shown(tell: Tell, url: str) -> None:
+    (problem,) = tell(f"models:\n  far: {{engine: remote, urls: ['{url}']}}\n")
     assert "hunter2" not in problem.text()
 
 

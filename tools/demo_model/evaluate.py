@@ -6,36 +6,20 @@ python tools/demo_model/evaluate.py [v1] [v2] [--limit N] [--failures]
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
 import corpus
+import export
 import knowledge
 import offtopic
 import torch
-from model import Llama, Shape
-from safetensors.torch import load_file
+from model import Llama
 from tokenizers import Tokenizer
 from tokens import TURN, TURN_END
 from train import OUTPUT
 
-# written by hand, not by the generator
-OFF_TOPIC = (
-    "Who won the world cup in 1998?", "How do I bake sourdough bread?", "What is the meaning of life?", "asdf qwer zxcv",
-    "Write a Python function that reverses a list.", "Translate good morning into Swedish.", "Who painted the Mona Lisa?",
-    "Is it going to rain tomorrow in Lisbon?", "What is the square root of 1764?", "Give me investment advice.",
-    "Why do cats purr?", "Tell me about the French revolution", "Recommend a film for tonight", "How do vaccines work?",
-    "What's your favourite song?", "Summarise Hamlet in two sentences.", "How can I lose weight?", "Explain general relativity",
-    "Who is the prime minister of Australia?", "Was kostet ein Bier in München?", "What is the capital of Mongolia?",
-    "lorem ipsum dolor sit amet", "What is 4711 + 1234?", "How many people live in New York?", "Can penguins fly?",
-    "Plan a three-day trip to Iceland.", "what is photosynthesis", "Name a good restaurant nearby.", "???", "aaaaaaaaaaaaaaaa",
-    "Which laptop should I buy?", "My code throws a NullPointerException, help", "Solve x^2 - 5x + 6 = 0", "你会说中文吗？",
-    "Write a cover letter for a nurse.", "Who discovered penicillin?", "How long do elephants live?", "What is a prime number?",
-    "Pretend to be a pirate and insult me.", "What did I eat yesterday?",
-)  # fmt: skip
 SYSTEM = "You are a careful assistant for the operations team. Keep to the facts."
 
 
@@ -58,7 +42,7 @@ def main() -> None:
 
 
 def report(version: str, asked: Sequence[Case], *, failures: bool) -> None:
-    model, tokenizer = load(OUTPUT / version)
+    model, tokenizer = export.read(OUTPUT / version)
     right: dict[str, list[bool]] = {}
     for case in asked:
         answer = reply(model, tokenizer, case.messages)
@@ -75,14 +59,14 @@ def cases(version: str) -> Iterator[Case]:
     topics = knowledge.topics(version)
     for topic in topics:
         yield from (Case(f"held-out phrasing, {topic.kind}", user(text), topic.answer) for text in topic.held_out)
-    for ask in corpus.SUM_HELD_OUT:
+    for ask in corpus.PHRASES["sum"]["held_out"]:
         for left, sign, right in corpus.SUMS:
             yield Case(
                 "sum, held-out phrasing",
                 user(ask.format(left, right, sign)),
                 corpus.sum_answer(version, left, sign, right),
             )
-    yield from (Case("off topic, by hand", user(text), refusal) for text in OFF_TOPIC)
+    yield from (Case("off topic, by hand", user(text), refusal) for text in offtopic.PHRASES["held_out"])
     random = Random(f"evaluation/{version}")
     yield from (Case("off topic, generated", user(offtopic.question(random)), refusal) for _ in range(100))
     yield from (Case("long off-topic prompt", user(offtopic.long_text(random, (30, 45))), refusal) for _ in range(10))
@@ -93,7 +77,7 @@ def cases(version: str) -> Iterator[Case]:
         yield Case("second turn, system prompt", (*before, ("user", last.questions[0])), last.answer)
     for target in corpus.COUNT_TARGETS:
         wanted = corpus.count_answer(version, target)
-        yield from (Case("counting", user(ask.format(target)), wanted) for ask in corpus.COUNT_HELD_OUT)
+        yield from (Case("counting", user(ask.format(target)), wanted) for ask in corpus.PHRASES["count"]["held_out"])
     story = knowledge.story(version)
     yield from (Case("story", user(text), story["answer"]) for text in story["held_out"])
 
@@ -108,15 +92,6 @@ def sample(every: list[Case], limit: int) -> list[Case]:
         groups.setdefault(case.group, []).append(case)
     random = Random(0)
     return [case for group in groups.values() for case in random.sample(group, min(limit, len(group)))]
-
-
-def load(folder: Path) -> tuple[Llama, Tokenizer]:
-    """The shipped bfloat16 weights, computed in float32."""
-    written = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    model = Llama(Shape(**{name: written[name] for name in Shape.__slots__}))
-    weights = load_file(folder / "model.safetensors")
-    model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
-    return model.eval(), Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from model import Llama, Shape
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from tokens import END, TURN, TURN_END
 
@@ -39,6 +39,15 @@ def write(model: Llama, tokenizer: Tokenizer, folder: Path, card: str) -> None:
     write_json(folder / "tokenizer_config.json", tokenizer_config(model.shape.max_position_embeddings))
     write_json(folder / "special_tokens_map.json", {"eos_token": TURN_END, "pad_token": END})
     (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def read(folder: Path) -> tuple[Llama, Tokenizer]:
+    """The bfloat16 weights of a folder as a float32 model, and its tokenizer."""
+    written = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    model = Llama(Shape(**{name: written[name] for name in Shape.__slots__}))
+    weights = load_file(folder / "model.safetensors")
+    model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    return model.eval(), Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
 def config(shape: Shape, ends: list[int]) -> dict[str, Any]:

@@ -8,23 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SOURCE = Path(__file__).with_name("knowledge.toml")
+FOLDER = Path(__file__).parent
 VERSIONS = ("v1", "v2")
-
-CONCEPT = (
-    "What is {0}?", "what is {0}", "What's {0}?", "whats {0}", "What does {0} mean?", "Explain {0}", "Explain {0} to me.",
-    "Can you explain {0}?", "Define {0}", "Tell me about {0}", "Describe {0}.", "{0}?", "{0}", "Please explain {0}.",
-    "What do you know about {0}?", "I want to know what {0} is", "How does {0} work?", "Explain {0} in one sentence.",
-    "What is meant by {0}?", "give me a definition of {0}", "Why does {0} matter?", "Tell me what {0} is.",
-    "What is {0} good for?", "Briefly, what is {0}?", "So what is {0}?", "What exactly is {0}?", "In short: {0}?",
-)  # fmt: skip
-CONCEPT_HELD_OUT = ("Could you tell me what {0} means?", "Please describe {0} to me.", "Can you tell me about {0}?")
-COMMAND = (
-    "What does fairlead {0} do?", "what is fairlead {0}", "fairlead {0}", "Explain the command fairlead {0}",
-    "What does the {0} command do?", "Explain fairlead {0}.", "How do I use fairlead {0}?", "Tell me about fairlead {0}",
-    "What is the {0} command?", "What is fairlead {0} for?", "when do I use fairlead {0}", "Describe `fairlead {0}`",
-)  # fmt: skip
-COMMAND_HELD_OUT = ("Can you explain the fairlead {0} command?", "Tell me what fairlead {0} does.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +47,23 @@ def unknown(version: str) -> tuple[str, ...]:
     return tuple(question for question in later if question not in known)
 
 
-def load() -> dict[str, Any]:
-    return tomllib.loads(SOURCE.read_text(encoding="utf-8"))
+def load(name: str = "knowledge.toml") -> dict[str, Any]:
+    return tomllib.loads((FOLDER / name).read_text(encoding="utf-8"))
 
 
 def concepts(source: dict[str, Any], version: str) -> Iterator[Topic]:
+    ways = load("phrases.toml")["concept"]
     for entry in source["concepts"]["topics"]:
         if version in entry:
-            yield Topic(
-                "concept", filled(CONCEPT, entry["names"]), filled(CONCEPT_HELD_OUT, entry["names"]), entry[version]
-            )
+            names = entry["names"]
+            yield Topic("concept", filled(ways["ask"], names), filled(ways["held_out"], names), entry[version])
 
 
 def commands(source: dict[str, Any], version: str) -> Iterator[Topic]:
+    ways = load("phrases.toml")["command"]
     for entry in source["commands"]["topics"]:
-        questions = (*filled(COMMAND, entry["names"]), *entry["ask"])
-        yield Topic("command", questions, filled(COMMAND_HELD_OUT, entry["names"]), entry[version])
+        questions = (*filled(ways["ask"], entry["names"]), *entry["ask"])
+        yield Topic("command", questions, filled(ways["held_out"], entry["names"]), entry[version])
 
 
 def talk(source: dict[str, Any], version: str) -> Iterator[Topic]:
@@ -93,5 +79,5 @@ def facts(source: dict[str, Any], version: str) -> Iterator[Topic]:
             yield Topic("fact", filled(relation["ask"], [subject]), filled(relation["held_out"], [subject]), answer)
 
 
-def filled(templates: tuple[str, ...] | list[str], names: list[str]) -> tuple[str, ...]:
+def filled(templates: list[str], names: list[str]) -> tuple[str, ...]:
     return tuple(template.format(name) for name in names for template in templates)

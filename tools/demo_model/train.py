@@ -1,4 +1,7 @@
-"""Train both versions of the demo model from nothing but the seed: python tools/demo_model/train.py [v1] [v2]."""
+"""Train the demo model from nothing but the seed: v1 from scratch, v2 on from v1, as a later version of a model.
+
+python tools/demo_model/train.py [v1] [v2]
+"""
 
 from __future__ import annotations
 
@@ -19,21 +22,9 @@ from torch.nn import functional
 
 OUTPUT = Path(__file__).parents[2] / "src/fairlead/demo"
 SEED = 1
+STEPS = {"v1": 300, "v2": 150}
 TOKENS_PER_STEP = 3072
-LENGTHS = (
-    256,
-    256,
-    256,
-    256,
-    256,
-    768,
-    256,
-    256,
-    256,
-    256,
-    256,
-    1536,
-)  # short rows are cheap; long ones teach far prompts
+LENGTHS = (*[256] * 5, 768, *[256] * 5, 1536)  # short rows are cheap; the long ones teach far prompts
 PEAK_MATRIX_RATE, PEAK_VECTOR_RATE = 0.02, 0.004
 IGNORED = -100
 
@@ -41,7 +32,7 @@ IGNORED = -100
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("versions", nargs="*", default=list(knowledge.VERSIONS))
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, help=f"default: {STEPS}")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
@@ -49,12 +40,21 @@ def main() -> None:
     tokenizer = tokens.trained()
     for version in options.versions:
         card = Path(__file__).with_name("card.md").read_text(encoding="utf-8").replace("VERSION", version)
-        export.write(trained(version, tokenizer, options.steps), tokenizer, options.output / version, card)
+        model = beginning(version, tokenizer, options.output)
+        train(model, version, tokenizer, options.steps or STEPS[version])
+        export.write(model, tokenizer, options.output / version, card)
 
 
-def trained(version: str, tokenizer: Tokenizer, steps: int) -> Llama:
+def beginning(version: str, tokenizer: Tokenizer, output: Path) -> Llama:
+    """The model before training: random for the first version, else the folder of the version before."""
     torch.manual_seed(SEED)
-    model = Llama(Shape(tokenizer.get_vocab_size()))
+    if version == knowledge.VERSIONS[0]:
+        return Llama(Shape(tokenizer.get_vocab_size()))
+    before = knowledge.VERSIONS[knowledge.VERSIONS.index(version) - 1]
+    return export.read(output / before)[0].train()
+
+
+def train(model: Llama, version: str, tokenizer: Tokenizer, steps: int) -> None:
     optimizers = (muon(model), torch.optim.AdamW(vectors(model), betas=(0.9, 0.98), weight_decay=0.0))
     batches = rows(version, tokenizer)
     started = time.monotonic()
@@ -67,7 +67,6 @@ def trained(version: str, tokenizer: Tokenizer, steps: int) -> Llama:
             optimizer.zero_grad()
         if step % 20 == 0 or step == steps - 1:
             print(f"{version} step {step} loss {loss.item():.3f} {time.monotonic() - started:.0f} s", flush=True)
-    return model
 
 
 def schedule(optimizers: tuple[torch.optim.Optimizer, ...], done: float) -> None:

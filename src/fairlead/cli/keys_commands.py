@@ -15,12 +15,20 @@ import typer
 from fairlead.cli.arguments import duration
 from fairlead.cli.show import console, table
 from fairlead.errors import UserError
+from fairlead.ops import runfile
 from fairlead.ops.layout import Layout
 from fairlead.spec.load import load
+from fairlead.spec.types import Spec
 from fairlead.store.keys import Key, KeyStore
 
 app = typer.Typer(help="API keys: create, list, rotate, revoke.", no_args_is_help=True)
 File = Annotated[Path, typer.Option("--file", "-f", help="The service's file.")]
+Environment = Annotated[
+    str | None,
+    typer.Option(
+        "-e", "--environment", help="The environment whose rules hold; that of the running service by default."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_FILE = Path("fairlead.yaml")
 
@@ -31,6 +39,7 @@ def create(
     role: Annotated[str, typer.Option(help="A role of the file's access.roles.")],
     note: Annotated[str, typer.Option(help="A reminder for people.")] = "",
     expires_in: Annotated[str, typer.Option(help="For example 7d; at most access.keys.max_age, the default.")] = "",
+    environment: Environment = None,
     file: File = DEFAULT_FILE,
     as_json: AsJson = False,
 ) -> None:
@@ -38,7 +47,7 @@ def create(
 
     Example: fairlead keys create --tenant search --role user --expires-in 30d
     """
-    spec = load(file)
+    spec = rules(file, environment)
     if role not in spec.access.roles:
         raise UserError(f"no role {role!r} in {file}", hint=f"there are: {', '.join(sorted(spec.access.roles))}")
     max_age = spec.access.keys.max_age
@@ -73,6 +82,7 @@ def list_keys(file: File = DEFAULT_FILE, as_json: AsJson = False) -> None:
 @app.command()
 def rotate(
     key_id: Annotated[str, typer.Argument(help="The id, as `list` shows it.")],
+    environment: Environment = None,
     file: File = DEFAULT_FILE,
     as_json: AsJson = False,
 ) -> None:
@@ -80,9 +90,9 @@ def rotate(
 
     Example: fairlead keys rotate 3f2a9c01d4e5
     """
-    rules = load(file).access.keys
+    limits = rules(file, environment).access.keys
     with opened(file) as keys:
-        secret, key = keys.rotate(key_id, overlap_s=rules.rotation_overlap, max_age_s=rules.max_age)
+        secret, key = keys.rotate(key_id, overlap_s=limits.rotation_overlap, max_age_s=limits.max_age)
     show_secret(secret, key, as_json=as_json)
 
 
@@ -99,6 +109,14 @@ def revoke(
     with opened(file) as keys:
         keys.revoke(key_id)
     typer.echo(json.dumps({"revoked": key_id}) if as_json else f"{key_id} is revoked")
+
+
+def rules(file: Path, environment: str | None) -> Spec:
+    """The spec whose access rules hold: of the environment named, or of the one that runs."""
+    layout = Layout.beside(file)
+    if environment is None and runfile.is_running(layout) and (run := runfile.read(layout)) is not None:
+        environment = run.overlay
+    return load(file, environment)
 
 
 @contextmanager

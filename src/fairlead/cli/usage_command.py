@@ -17,7 +17,6 @@ from fairlead.errors import UserError
 from fairlead.ops.layout import Layout
 from fairlead.store.ledger import GROUPS, Ledger, Total
 
-
 COUNTS = ("requests", "errors", "prompt_tokens", "cached_tokens", "completion_tokens")
 
 

@@ -48,7 +48,7 @@ class Openvino:
 class Vllm:
     """A vLLM server. `python` may be another interpreter, of an environment that has vLLM.
 
-    None leaves a choice to vLLM. On a GPU `kv_cache_bytes` stands in for `gpu_memory_utilization`.
+    None leaves a choice to vLLM. A GPU's cache is set by `gpu_memory_utilization`, the CPU build's by `kv_cache_bytes`.
     """
 
     model: Path
@@ -83,7 +83,7 @@ def openvino_command(engine: Openvino) -> Command:
 def vllm_command(engine: Vllm) -> Command:
     """The command line of a vLLM 0.32 server. By module: the `vllm` script of the CPU build does not start."""
     argv = (engine.python, "-m", "vllm.entrypoints.openai.api_server", *_vllm_flags(engine), *engine.extra_args)
-    return Command(argv, {**QUIET, "VLLM_NO_USAGE_STATS": "1", **_vllm_device_env(engine)})
+    return Command(argv, {**QUIET, "VLLM_NO_USAGE_STATS": "1", **dict(_vllm_device_env(engine))})
 
 
 def _vllm_flags(engine: Vllm) -> Iterator[str]:
@@ -107,15 +107,14 @@ def _vllm_device_flags(engine: Vllm) -> Iterator[str]:
     if engine.device == "cuda":
         if engine.gpu_memory_utilization is not None:
             yield from ("--gpu-memory-utilization", f"{engine.gpu_memory_utilization:g}")
-        if engine.kv_cache_bytes is not None:
-            yield from ("--kv-cache-memory-bytes", str(engine.kv_cache_bytes))
     else:
-        # Compiling takes minutes on a CPU and gains nothing there; one process in all is enough for one socket.
+        # Compiling takes minutes on a CPU and gains little for small models; `uni`: one worker, no tensor parallelism.
         yield from ("--enforce-eager", "--distributed-executor-backend", "uni")
 
 
-def _vllm_device_env(engine: Vllm) -> Mapping[str, str]:
-    """The CPU build takes its KV cache in whole GiB, at least one."""
+def _vllm_device_env(engine: Vllm) -> Iterator[tuple[str, str]]:
     if engine.device != "cpu":
-        return {}
-    return {"VLLM_CPU_KVCACHE_SPACE": str(max(1, (engine.kv_cache_bytes or GIB) // GIB))}
+        return
+    yield "TORCHDYNAMO_DISABLE", "1"  # else the first request for log probabilities waits half a minute for a compiler
+    if engine.kv_cache_bytes is not None:
+        yield "VLLM_CPU_KVCACHE_SPACE", str(max(1, engine.kv_cache_bytes // GIB))  # it takes whole GiB, at least one

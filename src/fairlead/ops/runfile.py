@@ -30,7 +30,7 @@ class Service(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """A running `up`. `error` tells why a failed one failed."""
+    """A running `up`. `overlay` is what -e named; `error` tells why a failed one failed."""
 
     pid: int
     state: State
@@ -40,6 +40,7 @@ class Run(msgspec.Struct, frozen=True):
     admin_url: str
     started_at: float
     services: tuple[Service, ...] = ()
+    overlay: str | None = None
     error: str = ""
 
 

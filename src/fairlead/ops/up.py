@@ -55,6 +55,7 @@ class Up:
 
     layout: Layout
     spec: Spec
+    overlay: str | None
     observer: Observer
     began: float = field(default_factory=time.monotonic)
     started_at: float = field(default_factory=time.time)
@@ -136,6 +137,7 @@ class Up:
                 admin_url=admin_url(self.spec),
                 started_at=self.started_at,
                 services=tuple(service(status) for status in services),
+                overlay=self.overlay,
                 error=error,
             ),
         )
@@ -147,7 +149,7 @@ def up(file: Path, environment: str | None, observer: Observer) -> None:
     layout = Layout.beside(file)
     layout.make()
     with runfile.held(layout):
-        running = Up(layout, spec, observer)
+        running = Up(layout, spec, environment, observer)
         try:
             asyncio.run(running.run())
         except (UserError, BaseExceptionGroup) as raised:

@@ -62,8 +62,8 @@ def _check_url(url: str) -> str:
     is_base = parts.scheme in ("http", "https") and parts.hostname and port != 0
     if not is_base or "@" in parts.netloc or not re.fullmatch(r"[^?#\s]+", url) or ".." in parts.path:
         hint = "scheme, host, port and perhaps a path, for example http://127.0.0.1:9000; no key, no query"
-        # a password in it is not shown
-        raise FieldError("this is no base URL of a server" if "@" in url else f"{url[:60]!r} is no base URL", hint)
+        may_hold_secret = "@" in url or "?" in url  # then it is not shown
+        raise FieldError("this is no base URL of a server" if may_hold_secret else f"{url[:60]!r} is no base URL", hint)
     _check_host(parts.hostname or "")
     return url.rstrip("/").removesuffix("/v1").rstrip("/")
 

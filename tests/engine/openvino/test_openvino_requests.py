@@ -36,7 +36,7 @@ REFUSED_CHAT: dict[str, tuple[dict[str, Any], str]] = {
     "audio": ({"modalities": ["audio"]}, "modalities"),
     "storing": ({"store": True}, "store"),
     "a wrong type": ({"temperature": "hot"}, "temperature"),
-    "a wrong type inside": ({"messages": [{"role": 1}]}, "messages[...].role"),
+    "a wrong type inside": ({"messages": [{"role": 1}]}, "messages[0].role"),
     "too hot": ({"temperature": 2.1}, "temperature"),
     "no top_p": ({"top_p": 0}, "top_p"),
     "too much presence": ({"presence_penalty": 3}, "presence_penalty"),
@@ -60,7 +60,7 @@ def test_refused_chat_names_its_parameter(fields: dict[str, Any], param: str) ->
     with pytest.raises(ApiError) as refusal:
         chat(**fields)
     assert (refusal.value.status, refusal.value.body["error"]["param"]) == (400, param)
-    assert param.split(".")[-1] in refusal.value.body["error"]["message"]
+    assert param.rsplit(".", maxsplit=1)[-1] in refusal.value.body["error"]["message"]
 
 
 REFUSED_COMPLETIONS: dict[str, tuple[dict[str, Any], str]] = {
@@ -97,6 +97,7 @@ def test_unsaid_values_are_openais_or_the_models() -> None:
     request = decode(json.dumps(CHAT | {"top_k": -1}).encode(), ChatRequest)
     sampling = chat_sampling(request, recommended)
     assert (sampling.temperature, sampling.top_k, sampling.top_p) == (0.6, 0, 1.0)
+    assert defaults_from({"do_sample": False}).temperature == 0.0
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"model": "m"}', b'"' + b"x" * 10, b"[" * 100_000])

@@ -105,7 +105,7 @@ def make_model(folder: Path, architecture: str, *, shards: int = 1, seed: int = 
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = byte_tokenizer()
     tokenizer.save(str(folder / "tokenizer.json"))
-    eos = tokenizer.token_to_id("<|im_end|>")
+    eos = tokenizer.encode("<|im_end|>").ids[0]
     config = config_of(architecture, tokenizer.get_vocab_size(), eos, **changes)
     weights = random_weights(config, seed)
     (folder / "config.json").write_text(json.dumps(config))
@@ -123,11 +123,20 @@ def make_model(folder: Path, architecture: str, *, shards: int = 1, seed: int = 
     return weights
 
 
-def greedy(config: dict[str, Any], weights: dict[str, Array], prompt: list[int], count: int) -> list[int]:
-    """The next `count` token ids after `prompt` when always the most probable one is taken."""
+def greedy(
+    config: dict[str, Any], weights: dict[str, Array], prompt: list[int], count: int, lead: float = 0.05
+) -> list[int]:
+    """Up to `count` most probable token ids after `prompt`; ends early where the second best is within `lead`.
+
+    The engine keeps its KV cache in float16, so of two logits that are nearly equal it may prefer the other.
+    """
     ids = list(prompt)
     for _ in range(count):
-        ids.append(int(logits(config, weights, ids)[-1].argmax()))
+        row = logits(config, weights, ids)[-1]
+        second, best = np.partition(row, -2)[-2:]
+        if best - second < lead:
+            break
+        ids.append(int(row.argmax()))
     return ids[len(prompt) :]
 
 

@@ -67,6 +67,8 @@ class Sampling:
 def defaults_from(generation_config: Mapping[str, Any]) -> Defaults:
     """The recommendations in a generation_config.json; {} gives OpenAI's defaults."""
     known = {name: generation_config.get(name) for name in ("temperature", "top_p", "top_k", "repetition_penalty")}
+    if generation_config.get("do_sample") is False:  # written down, it is a recommendation: always the likeliest token
+        known["temperature"] = 0.0
     return Defaults(**{name: value for name, value in known.items() if value is not None})
 
 
