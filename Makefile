@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 FILE ?= examples/laptop/fairlead.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help up down setup test test-vllm check format golden bench docs demo-model clean
+.PHONY: help up down setup test test-vllm check format golden bench docs demo-model lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ format: $(VENV)/.dev ## rewrite the sources in the house's format
 
 golden: $(VENV)/.dev ## rewrite what the examples are expected to give
 	@$(BIN)/python -m tests.test_examples
+
+docs: $(VENV)/.dev ## write docs/reference/ from the code
+	@$(BIN)/python tools/reference.py
 
 bench: $(VENV)/.dev ## the gateway beside nginx, vllm-router and LiteLLM, in one interleaved run
 	@$(BIN)/python -m bench $(ARGS)

@@ -38,7 +38,8 @@ SCENARIOS = ("json", "paced", "busy", "rate", "large")
 
 def runs_of(peer: str, round_number: int = 0, **changed: Any) -> list[Run]:
     figures = replace(QUIET, **changed)
-    return [Run(peer, scenario, round_number, figures, figures.foreign_cores > 0.15) for scenario in SCENARIOS]
+    disturbed = figures.foreign_cores > 0.15
+    return [Run(peer, scenario, round_number, figures, disturbed) for scenario in SCENARIOS]
 
 
 def test_a_rate_is_per_core_used() -> None:
@@ -56,6 +57,18 @@ def test_figures_are_medians_over_the_rounds() -> None:
 def test_added_latency_is_what_is_above_the_mock_alone() -> None:
     row = rows(runs_of(DIRECT, latency_p50_us=250.0) + runs_of("nginx", latency_p50_us=400.0))["nginx"]
     assert row["added_p50_us"] == 150.0
+
+
+def test_a_saturated_peer_has_no_added_latency() -> None:
+    row = rows(runs_of(DIRECT) + runs_of("litellm", rps=40.0, latency_p50_us=0.0))["litellm"]
+    assert row["kept_up"] == 0.8
+    assert "added_p50_us" not in row
+
+
+def test_a_peer_that_streamed_nothing_has_no_chunk_delay() -> None:
+    row = rows(runs_of(DIRECT) + runs_of("litellm", chunks_per_s=0.0, chunk_delay_p99_us=0.0))["litellm"]
+    assert row["chunks_per_s_per_core"] == 0.0
+    assert "chunk_delay_p99_us" not in row
 
 
 def test_ratios_are_to_nginx_and_leave_the_mock_out() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -292,7 +294,11 @@ def test_nothing_phones_home(model: Model, tmp_path: Path) -> None:
         f"{AUDIT}\nsys.argv = ['worker', *{argv!r}]\nrunpy.run_module('fairlead.engine.openvino', run_name='__main__')"
     )
     environment = {"HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"}
-    process = subprocess.Popen([sys.executable, "-c", watched], env=environment, stderr=subprocess.PIPE, text=True)
+    trace = tmp_path / "trace"
+    strace = ["strace", "-D", "-f", "--seccomp-bpf", "-e", "trace=connect,sendto", "-o", str(trace)]
+    traced = strace if shutil.which("strace") else []  # it sees native code too; the hook sees Python's calls only
+    argv = [*traced, sys.executable, "-c", watched]
+    process = subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
             wait_for(lambda: process.poll() is not None or ready(client), 60.0)
@@ -302,6 +308,9 @@ def test_nothing_phones_home(model: Model, tmp_path: Path) -> None:
     finally:
         process.kill()
     assert "PHONED" not in said
+    if traced:
+        calls = trace.read_text().splitlines()
+        assert not [call for call in calls if "AF_INET" in call and "127.0.0.1" not in call and "::1" not in call]
     assert not list((tmp_path / "home").rglob("*"))
 
 
@@ -333,3 +342,61 @@ def test_a_wrong_start_ends_with_a_reason_and_a_hint(model: Model, options: list
     assert said in ended.stderr
     assert "hint:" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_sigterm_lets_running_answers_end(model: Model) -> None:
+    port = free_port()
+    process = subprocess.Popen(command(model[0], model[1], port))
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
+            wait_for(lambda: ready(client), 60.0)
+            asked = {"model": "tiny", "prompt": "a", "stream": True, "max_tokens": 300, "ignore_eos": True}
+            with client.stream("POST", "/v1/completions", json=asked) as answer:
+                lines = answer.iter_lines()
+                next(lines)
+                process.send_signal(signal.SIGTERM)
+                assert [line for line in lines if line][-1] == "data: [DONE]"
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+BROKEN = """
+import asyncio, logging, sys
+from pathlib import Path
+from fairlead.engine.openvino.model_files import resolve
+from fairlead.engine.openvino.scheduler import Limits
+from fairlead.engine.openvino.settings import parse
+from fairlead.engine.openvino.worker import Worker
+
+class Breaks:
+    "Stands in for OpenVINO's pipeline: the first step throws."
+    asked = 0
+    def add_request(self, *_): self.asked = 1; return self
+    def has_non_finished_requests(self): return bool(self.asked)
+    def step(self): raise RuntimeError("somewhere.cpp:1:\\nout of memory")
+
+async def main(argv):
+    settings = parse(argv)
+    files = resolve(settings.model, settings.cache_dir)
+    return await Worker(settings, files, Breaks(), Limits(4, 4, 1000, 32), 512).run()
+
+sys.exit(asyncio.run(main(sys.argv[1:])))
+"""
+
+
+def test_a_lost_engine_ends_the_process_and_says_why(model: Model) -> None:
+    port = free_port()
+    argv = [sys.executable, "-c", BROKEN, *command(model[0], model[1], port)[3:]]
+    process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
+            wait_for(lambda: ready(client), 60.0)
+            answer = chat(client)
+        said = process.communicate(timeout=20)[1]
+    finally:
+        process.kill()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "engine_error")
+    assert process.returncode == 1
+    assert said.strip() == "engine failed: out of memory"

@@ -1,0 +1,133 @@
+"""Write docs/reference/ from the code: spec fields, metrics, commands, errors, environment variables. `make docs`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import typer.main
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from fairlead import signals
+from fairlead.cli.main import app
+from fairlead.gateway import answers
+from fairlead.gateway.answers import Refusal
+from fairlead.spec import types
+from fairlead.spec.enforced import ENFORCED
+
+FOLDER = Path(__file__).parent.parent / "docs" / "reference"
+PARTS: Mapping[str, type[BaseModel]] = {
+    "the file": types.Spec,
+    "models.NAME, engine: openvino": types.OpenVinoModel,
+    "models.NAME, engine: vllm": types.VllmModel,
+    "models.NAME, engine: remote": types.RemoteModel,
+    "routes.NAME": types.Route,
+    "access": types.Access,
+    "access.keys": types.Keys,
+    "access.roles.NAME": types.Role,
+    "gateway": types.Gateway,
+    "gateway.retry": types.Retry,
+    "gateway.limits": types.Limits,
+}
+VARIABLES: Mapping[str, str] = {
+    "FAIRLEAD_API_KEY": "The key that `fairlead chat` calls with. On a laptop `up` has made one.",
+    "HF_TOKEN": "Access token for `hf://` sources.",
+    "HF_ENDPOINT": "Another address of the model hub.",
+    "AWS_*": "Credentials, region and endpoint for `s3://` sources, under the names that every AWS tool reads.",
+    "GOOGLE_*": "Credentials for `gs://` sources.",
+    "AZURE_*": "Credentials for `az://` sources.",
+    "(any name)": "What a remote model's `api_key_env` names: the key for that server. Read by the gateway at start.",
+}
+
+
+def main() -> None:
+    """Write every page."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+        sys.stdout.write(f"wrote docs/reference/{name}\n")
+
+
+def pages() -> dict[str, str]:
+    """File name -> text."""
+    return {
+        "spec.md": page("The fields of fairlead.yaml", spec_lines()),
+        "metrics.md": page("Metrics of the gateway", metric_lines()),
+        "commands.md": page("Commands", command_lines()),
+        "errors.md": page("Errors of the gateway", error_lines()),
+        "environment.md": page("Environment variables", (f"- `{name}`: {text}" for name, text in VARIABLES.items())),
+    }
+
+
+def page(title: str, lines: Iterator[str]) -> str:
+    """A page that says where it comes from."""
+    return "\n".join([f"# {title}", "", "Written by `make docs` from the code.", "", *lines, ""])
+
+
+def spec_lines() -> Iterator[str]:
+    """A table for each part of the file."""
+    for title, part in PARTS.items():
+        yield from (f"## {title}", "", "| field | default | what | enforced by |", "|---|---|---|---|")
+        for name, field in part.model_fields.items():
+            place = ENFORCED[f"{part.__name__}.{name}"]
+            yield f"| `{name}` | {default(field)} | {cell(field.description or '')} | `{place}` |"
+        yield ""
+
+
+def default(field: FieldInfo) -> str:
+    """The default as the file would say it."""
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel) or value in (None, {}):
+        return ""
+    return f"`{', '.join(value) if isinstance(value, tuple) else value}`"
+
+
+def cell(text: str) -> str:
+    """Text that fits into a table."""
+    return text.replace("\n", " ").replace("|", "\\|")
+
+
+def metric_lines() -> Iterator[str]:
+    """One row a signal."""
+    yield from ("| name | kind | labels | what |", "|---|---|---|---|")
+    for signal in signals.GATEWAY:
+        yield f"| `{signal.name}` | {signal.kind} | {', '.join(signal.labels)} | {cell(signal.help)} |"
+
+
+def command_lines() -> Iterator[str]:
+    """Every command's help."""
+    root = typer.main.get_command(app)
+    commands = dict(getattr(root, "commands", {}))
+    for name, command in sorted(commands.items()):
+        inner = getattr(command, "commands", None)
+        for full, leaf in (
+            [(name, command)] if inner is None else [(f"{name} {k}", v) for k, v in sorted(inner.items())]
+        ):
+            context = leaf.make_context(full, [], resilient_parsing=True)
+            yield from (f"## fairlead {full}", "", cell(leaf.help or "").strip(), "", "| option | what |", "|---|---|")
+            for parameter in leaf.get_params(context):
+                names = ", ".join([*parameter.opts, *parameter.secondary_opts])
+                yield f"| `{names}` | {cell(getattr(parameter, 'help', '') or '')} |"
+            yield ""
+
+
+def error_lines() -> Iterator[str]:
+    """Every answer that says no."""
+    yield from ("| status | code | message |", "|---|---|---|")
+    made = [
+        answers.wrong_method("POST"),
+        answers.unknown_model("NAME"),
+        answers.forbidden("ROLE", "OPERATION", "NAME"),
+        answers.bad_body("REASON"),
+    ]
+    constants = [value for value in vars(answers).values() if isinstance(value, Refusal)]
+    for refusal in sorted([*constants, *made], key=lambda each: (each.status, each.code, each.message)):
+        yield f"| {refusal.status} | `{refusal.code}` | {cell(refusal.message)} |"
+
+
+if __name__ == "__main__":
+    main()
