@@ -12,6 +12,7 @@ from bench.scenarios import SCENARIOS
 
 DIRECT = "direct"  # the mock itself, no gateway between
 BASELINE = "nginx"
+KEPT_UP = 0.95  # a peer that answers less of the offered rate is saturated
 RATIO_KEYS = (
     "rps_per_core",
     "chunks_per_s_per_core",
@@ -122,8 +123,10 @@ def _json(own: Medians, _: Medians) -> Row:
 
 
 def _paced(own: Medians, _: Medians) -> Row:
-    return {
-        "chunks_per_s_per_core": round(own.per_core("chunks_per_s"), 1),
+    rate = {"chunks_per_s_per_core": round(own.per_core("chunks_per_s"), 1)}
+    if not own.of("chunks_per_s"):
+        return rate
+    return rate | {
         "chunk_delay_p50_us": own.of("chunk_delay_p50_us"),
         "chunk_delay_p99_us": own.of("chunk_delay_p99_us"),
     }
@@ -134,7 +137,12 @@ def _busy(own: Medians, direct: Medians) -> Row:
 
 
 def _rate(own: Medians, direct: Medians) -> Row:
+    """Added latency, if the peer kept up at all: behind, every request waits for those before it."""
+    kept_up = own.of("rps") / SCENARIOS["rate"].load.rate_per_s
+    if kept_up < KEPT_UP:
+        return {"kept_up": round(kept_up, 3)}
     return {
+        "kept_up": round(kept_up, 3),
         "added_p50_us": round(own.of("latency_p50_us") - direct.of("latency_p50_us"), 1),
         "added_p99_us": round(own.of("latency_p99_us") - direct.of("latency_p99_us"), 1),
     }

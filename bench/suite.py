@@ -30,7 +30,10 @@ POLL_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long and how often. A run that something else disturbed is made again, up to `tries` times."""
+    """How long and how often. A run that something else disturbed is made again, up to `tries` times.
+
+    After `patience_s` nothing is waited for or repeated any more: on a busy machine the runs are marked as disturbed.
+    """
 
     rounds: int = 3
     seconds: float = 4.0
@@ -38,9 +41,10 @@ class Effort:
     tries: int = 3
     max_foreign_cores: float = 0.15
     max_wait_s: float = 45.0  # for the machine to become quiet before a run
+    patience_s: float = 900.0
 
 
-QUICK = Effort(rounds=1, seconds=2.0, warmup_s=0.5, tries=2, max_wait_s=5.0)
+QUICK = Effort(rounds=1, seconds=2.0, warmup_s=0.5, tries=2, max_wait_s=5.0, patience_s=60.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class Session:
     mock: Mock
     effort: Effort
     cache: Path
+    patient_until_s: float  # monotonic
     step: Callable[[str], None]
 
 
@@ -77,7 +82,7 @@ def compare(
     runs: list[Run] = []
     missing: dict[str, str] = {}
     with mock_upstream(port=mock_port, replicas=REPLICAS, core=RIG_CORE, cache=cache) as mock:
-        session = Session(mock, effort, cache, step)
+        session = Session(mock, effort, cache, time.monotonic() + effort.patience_s, step)
         for round_number in range(effort.rounds):
             runs += _measure(session, DIRECT, Target(mock.port, mock.pid), round_number)
             for peer in (peer for peer in peers if peer.name not in missing):
@@ -107,15 +112,17 @@ def _run(session: Session, name: str, scenario: str, target: Target, round_numbe
     session.step(f"{name} {scenario}")
     session.mock.pace(SCENARIOS[scenario].itl_us)
     window = Window(effort.seconds, effort.warmup_s, RIG_CORE, session.cache)
-    figures = _undisturbed(SCENARIOS[scenario].load, target, window, effort)
+    figures = _undisturbed(session, SCENARIOS[scenario].load, target, window)
     return Run(name, scenario, round_number, figures, figures.foreign_cores > effort.max_foreign_cores)
 
 
-def _undisturbed(load: Load, target: Target, window: Window, effort: Effort) -> Figures:
+def _undisturbed(session: Session, load: Load, target: Target, window: Window) -> Figures:
     """Measure until nothing else used the machine; when that never happens, the least disturbed run."""
+    effort = session.effort
     seen: list[Figures] = []
-    while len(seen) < effort.tries:
-        meter.wait_until_quiet(QUIET_CORES, effort.max_wait_s)
+    while not seen or (len(seen) < effort.tries and time.monotonic() < session.patient_until_s):
+        patience_s = max(0.0, session.patient_until_s - time.monotonic())
+        meter.wait_until_quiet(QUIET_CORES, min(effort.max_wait_s, patience_s))
         seen.append(measure(load, target, window))
         if seen[-1].foreign_cores <= effort.max_foreign_cores:
             break

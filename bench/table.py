@@ -63,9 +63,13 @@ def _goals(goals: list[Mapping[str, Any]]) -> Table:
 
 
 def _notes(report: Mapping[str, Any]) -> Iterator[Text]:
+    """What a reader must know to judge the figures."""
     for name, reason in report["missing"].items():
         yield Text(f"missing: {name}: {reason}", style="yellow")
     for name, row in report["peers"].items():
+        if "kept_up" in row and "added_p50_us" not in row:
+            share = f"{row['kept_up']:.0%} of the offered rate answered"
+            yield Text(f"saturated: {name}: {share}, so its added latency means nothing", style="yellow")
         if row["disturbed_runs"]:
             yield Text(f"disturbed: {name}: {row['disturbed_runs']} of {row['runs']} runs", style="yellow")
         if row["failures"]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 
-import jsonschema  # type: ignore[import-untyped]
+import jsonschema
 import pytest
 from ruamel.yaml import YAML
 

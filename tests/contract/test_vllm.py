@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -28,13 +28,17 @@ PROMPTS = (
     "Tell me a story about a whale.",
     "hello",
 )
-# Asks vLLM's own argument parser, in vLLM's own interpreter; prints what it understood.
+# Asks vLLM's own argument parser, in vLLM's own interpreter: a list of command lines in, what it understood out.
 PARSE = """
 import json, sys
 from vllm.entrypoints.launchers.cli_args import make_arg_parser
 from vllm.utils.argparse_utils import FlexibleArgumentParser
-print(json.dumps(vars(make_arg_parser(FlexibleArgumentParser()).parse_args(sys.argv[1:])), default=str))
+parser = make_arg_parser(FlexibleArgumentParser())
+print(json.dumps([vars(parser.parse_args(flags)) for flags in json.load(sys.stdin)], default=str))
 """
+SMALL = Vllm(model=Path("/m"), names=("a", "b"), port=8001, device="cpu", max_model_len=512, max_num_seqs=8)
+LARGE = Vllm(model=Path("/m"), names=("a",), port=8001, tensor_parallel_size=2, quantization="awq", dtype="half")
+SHARE = Vllm(model=Path("/m"), names=("a",), port=8001, prefix_caching=False, gpu_memory_utilization=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +69,12 @@ def test_both_engines_give_the_same_greedy_answers(
 
 
 def test_vllm_knows_every_flag_that_we_pass() -> None:
-    for engine in (
-        Vllm(model=Path("/m"), names=("a", "b"), port=8001, device="cpu", max_model_len=512, max_num_seqs=8),
-        Vllm(model=Path("/m"), names=("a", "b"), port=8001, tensor_parallel_size=2, quantization="awq", dtype="half"),
-        Vllm(model=Path("/m"), names=("a",), port=8001, prefix_caching=False, gpu_memory_utilization=0.5),
-    ):
-        understood = parsed_by_vllm(vllm_command(engine).argv[3:])
+    engines = (SMALL, LARGE, SHARE)
+    parsed = parsed_by_vllm([vllm_command(engine).argv[3:] for engine in engines])
+    for engine, understood in zip(engines, parsed, strict=True):
         assert understood["model"] == "/m"
         assert understood["served_model_name"] == list(engine.names)
+        assert understood["host"] == "127.0.0.1"
         assert understood["port"] == 8001
         assert understood["max_model_len"] == engine.max_model_len
         assert understood["max_num_seqs"] == engine.max_num_seqs
@@ -81,12 +83,15 @@ def test_vllm_knows_every_flag_that_we_pass() -> None:
         assert understood["dtype"] == engine.dtype
         assert understood["enable_prefix_caching"] is engine.prefix_caching
         assert understood["enable_prompt_tokens_details"] is True
-        if engine.device == "cuda":
-            assert understood["gpu_memory_utilization"] == engine.gpu_memory_utilization
+        assert understood["disable_uvicorn_access_log"] is True
+        assert understood["enforce_eager"] is (engine.device == "cpu")
+    assert parsed[2]["gpu_memory_utilization"] == 0.5
 
 
-def parsed_by_vllm(flags: tuple[str, ...]) -> dict[str, object]:
-    done = subprocess.run([VLLM_PYTHON, "-c", PARSE, *flags], capture_output=True, text=True, check=False)
+def parsed_by_vllm(command_lines: Sequence[Sequence[str]]) -> list[dict[str, object]]:
+    done = subprocess.run(
+        [VLLM_PYTHON, "-c", PARSE], input=json.dumps(command_lines), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
-    found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    found: list[dict[str, object]] = json.loads(done.stdout.splitlines()[-1])
     return found

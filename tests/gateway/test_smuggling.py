@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from .conftest import House
-from .smuggling import HIDDEN, payloads
-from .wire import exchange, exchange_all, statuses
+from .smuggling import HIDDEN, Wire, payloads
+from .wire import ask, exchange, exchange_all, head, statuses
 
 Answers = dict[str, list[int]]
 
@@ -81,6 +81,25 @@ def test_no_more_are_accepted_than_by_node(answers: tuple[Answers, set[str]], no
     ours = accepted(answers[0])
     print(f"accepted: gateway {len(ours)}, node {len(theirs)}; only by the gateway: {sorted(ours - theirs)}")
     assert len(ours) <= len(theirs), sorted(ours - theirs)
+
+
+REFUSED_EVEN_ALONE = {
+    "two codings": ("POST /v1/chat/completions HTTP/1.1", "Transfer-Encoding: gzip, chunked"),
+    "identity, chunked": ("POST /v1/chat/completions HTTP/1.1", "Transfer-Encoding: identity, chunked"),
+    "chunked twice": ("POST /v1/chat/completions HTTP/1.1", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked"),
+    "chunks in HTTP/1.0": ("POST /v1/chat/completions HTTP/1.0", "Transfer-Encoding: chunked"),
+    "compressed": ("POST /v1/chat/completions HTTP/1.1", "Transfer-Encoding: chunked\r\nContent-Encoding: gzip"),
+    "two keys": ("POST /v1/chat/completions HTTP/1.1", "Transfer-Encoding: chunked\r\nAuthorization: Bearer other"),
+}
+
+
+@pytest.mark.parametrize(("line", "fields"), REFUSED_EVEN_ALONE.values(), ids=REFUSED_EVEN_ALONE)
+def test_what_could_be_read_in_two_ways_is_refused_with_nothing_behind_it(house: House, line: str, fields: str) -> None:
+    raw = head(line, house.gateway.key, fields) + Wire(b"", "m0").chunked
+    assert statuses(asyncio.run(exchange(house.gateway.port, raw)))[0] in (400, 415, 501)
+    assert house.seen == []
+    clean = head("POST /v1/chat/completions HTTP/1.1", house.gateway.key, "Transfer-Encoding: chunked")
+    assert asyncio.run(ask(house.gateway.port, clean + Wire(b"", "m0").chunked)).status == 200
 
 
 def accepted(answers: Answers) -> set[str]:

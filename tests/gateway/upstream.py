@@ -110,10 +110,17 @@ class Upstream:
 
     async def _vanish(self) -> None:
         if self.server:
+            for listening in self.server.sockets:
+                self.loop.remove_reader(listening.fileno())
+            await self.settle()  # closing while a connection is half accepted would leak it
             self.server.close()
-        for _ in range(10):  # turns of the loop: a connection may be half accepted, an aborted one not closed yet
-            for client in list(self.clients):
-                client.transport.abort()
+        for client in list(self.clients):
+            client.transport.abort()
+        await self.settle()
+
+    async def settle(self) -> None:
+        """A few turns of the loop, for what was accepted or aborted just now."""
+        for _ in range(10):
             await asyncio.sleep(0)
 
 

@@ -54,12 +54,12 @@ def test_shipping_twice_ships_once(tmp_path: Path) -> None:
 
 
 def test_segments_follow_each_other(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal", segment_bytes=1000)
-    fill(journal, range(50))
+    journal = Journal(tmp_path / "journal", segment_bytes=4096)
+    fill(journal, range(150))
     assert len(journal_of.segments(tmp_path / "journal")) > 5
     ledger = Ledger(tmp_path / "ledger.db", tmp_path / "journal")
     ledger.ship()
-    assert sorted(request_ids(tmp_path / "ledger.db")) == sorted(f"req-{n}" for n in range(50))
+    assert sorted(request_ids(tmp_path / "ledger.db")) == sorted(f"req-{n}" for n in range(150))
     ledger.close()
     journal.close()
 
@@ -80,7 +80,7 @@ def test_a_torn_line_is_kept_aside_once_its_writer_is_dead(tmp_path: Path) -> No
 
 
 def test_many_shippers_at_once_ship_each_record_once(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal", segment_bytes=4000)
+    journal = Journal(tmp_path / "journal", segment_bytes=8192)
     fill(journal, range(400))
 
     def ship(_: int) -> None:

@@ -79,7 +79,16 @@ def install(folder: Path, *, python: str, pip_args: Sequence[str]) -> None:
     pinned = ["-c", str(CONSTRAINTS)] if CONSTRAINTS.exists() else []
     pip(folder, "install", *pip_args, TORCH, label=TORCH)
     pip(folder, "install", *pip_args, "--no-deps", VLLM, label=f"{VLLM} itself")
-    pip(folder, "install", *pip_args, *pinned, TORCH, *requirements(folder), label="what it requires")
+    pip(
+        folder,
+        "install",
+        "--no-warn-conflicts",
+        *pip_args,
+        *pinned,
+        TORCH,
+        *requirements(folder),
+        label="what it requires",
+    )
     pip(folder, "uninstall", "--yes", *NOT_NEEDED, label="take out " + ", ".join(NOT_NEEDED))
     say("a first import")
     subprocess.run([interpreter(folder), "-c", "import torch, vllm; print(vllm.__version__)"], check=True)
@@ -94,7 +103,7 @@ def requirements(folder: Path) -> list[str]:
 
 def pip(folder: Path, command: str, *args: str, label: str) -> None:
     say(label)
-    argv = [interpreter(folder), "-m", "pip", command, "--quiet", "--disable-pip-version-check", *args]
+    argv = [str(interpreter(folder)), "-m", "pip", command, "--quiet", "--disable-pip-version-check", *args]
     subprocess.run(argv, check=True)
 
 

@@ -15,7 +15,6 @@ from fairlead.store.journal import SYNC_EVERY_S, Journal
 from fairlead.store.usage import Usage, encode
 
 MAX_LOG_LINES = 200_000  # waiting for a stalled sink; then lines are dropped and counted
-REQUEST_LINE = b'{"level":"info","event":"request",'
 
 
 class Histogram:
@@ -64,7 +63,7 @@ class Accounting:
         """Keep the record of an answered request."""
         line = encode(usage) + b"\n"
         self._journal.append(line)
-        self.log(REQUEST_LINE + line[1:])
+        self.log(line)
         counters = self.counters
         counters.requests[usage.route, usage.operation, usage.status] += 1
         tokens = counters.tokens[usage.tenant, usage.model]
@@ -76,18 +75,23 @@ class Accounting:
             counters.ttft[usage.model].observe(usage.ttft_ms / 1e3)
 
     def try_journal(self) -> bool:
-        """Whether the journal takes writes (an empty line, which is no record)."""
+        """Whether the journal takes records again."""
         try:
-            self._journal.append(b"\n")
+            self._journal.check()
         except OSError:
             return False
         return True
 
-    def refused(self, status: int, reason: str, request_id: str, caller: str, path: str) -> None:
+    def refused(self, status: int, reason: str, request_id: str, key_id: str, operation: str) -> None:
         """Log and count a request that never reached a model."""
         self.counters.refused[status, reason] += 1
         self.event(
-            "refused", level="warning", request_id=request_id, status=status, code=reason, key_id=caller, path=path
+            *("refused", "warning"),
+            request_id=request_id,
+            status=status,
+            code=reason,
+            key_id=key_id,
+            operation=operation,
         )
 
     def event(self, event: str, level: str = "info", **fields: str | float | None) -> None:

@@ -1,20 +1,69 @@
-"""Who asks, and may they? Look-ups in tables, deny by default."""
+"""Who asks, and may they? Look-ups in tables, deny by default.
+
+A client sends the same head again and again, but for the digits of content-length. `Heads` remembers what a head
+came to, so that the usual request is admitted by one look-up. Benchmark: bench/microseconds.py, `head`.
+"""
 
 from __future__ import annotations
 
 import hmac
+from dataclasses import dataclass
 
 from fairlead.gateway import answers
 from fairlead.gateway.answers import Refusal
 from fairlead.gateway.config import OPERATIONS
 from fairlead.gateway.head import Head, Refused
+from fairlead.gateway.length import without_length
 from fairlead.gateway.tables import Caller, RouteTable, Tables
 from fairlead.store.keys import ID_LENGTH, PREFIX, hash_of
 
 MODELS = "models"
 MODELS_PATH = b"/v1/models"
+REMEMBERED_HEADS = 2048
 _ID_START = len(PREFIX)
 _ID_END = _ID_START + ID_LENGTH
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A head that was let in: what it wants, and who asks."""
+
+    head: Head
+    operation: str
+    caller: Caller
+
+
+def admit(tables: Tables, head: Head, wall_now: float) -> Admitted:
+    """Let a head in. Raises Refused (401, 404, 405)."""
+    operation = operation_of(head)
+    return Admitted(head, operation, caller_of(tables, head, wall_now))
+
+
+class Heads:
+    """Heads that were let in, by their bytes without the digits of content-length. Void when keys or tables change."""
+
+    def __init__(self) -> None:
+        self._seen: dict[bytes, Admitted] = {}
+
+    def recall(self, block: bytes, wall_now: float) -> tuple[Admitted, int] | None:
+        """What an equal head came to, and this one's content-length in bytes."""
+        split = without_length(block)
+        if split is None:
+            return None
+        admitted = self._seen.get(split[0])
+        if admitted is None or admitted.caller.expires_at <= wall_now:
+            return None
+        return admitted, split[1]
+
+    def remember(self, block: bytes, admitted: Admitted) -> None:
+        """Keep a head whose like can be let in unread: nothing in it is for one request alone."""
+        fields = admitted.head.fields
+        split = without_length(block)
+        if split is None or admitted.head.chunked or b"x-request-id" in fields or b"expect" in fields:
+            return
+        if len(self._seen) >= REMEMBERED_HEADS:
+            self._seen.clear()
+        self._seen[split[0]] = admitted
 
 
 def operation_of(head: Head) -> str:

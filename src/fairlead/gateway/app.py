@@ -12,6 +12,7 @@ from pathlib import Path
 from fairlead.errors import UserError
 from fairlead.gateway import tables as tables_of
 from fairlead.gateway.accounting import Accounting
+from fairlead.gateway.admission import Heads
 from fairlead.gateway.config import Config, api_keys, load
 from fairlead.gateway.connection import ClientConnection
 from fairlead.gateway.upstream import Replica
@@ -40,12 +41,14 @@ class App:
         self.ledger_ok = True
         self.replicas: dict[str, Replica] = {}
         self.now = time.monotonic  # a loop's own clock may count whole milliseconds
-        self.wall_now = time.time
+        self.coarse_now = self.now()  # renewed by the sweep: good enough for deadlines
+        self.wall_offset = time.time() - self.now()
         self._path = path
         self._keys = keys
         self._request_prefix = b"req-" + os.urandom(5).hex().encode()
         self._request_number = 0
         self.tables = self._build(config)
+        self.heads = Heads()
 
     # -- what a request needs ---------------------------------------------------------------------------------------
 
@@ -53,6 +56,11 @@ class App:
         """An id that no other request of any gateway has."""
         self._request_number += 1
         return b"%b-%x" % (self._request_prefix, self._request_number)
+
+    @property
+    def wall_now(self) -> float:
+        """Seconds since 1970, renewed by the sweep."""
+        return self.coarse_now + self.wall_offset
 
     def ledger_failed(self) -> None:
         """A record could not be written; said once, and in /readyz until it works again."""
@@ -79,7 +87,7 @@ class App:
             self.accounting.event("reload_needs_restart", level="warning", reason="listen, admin or state_dir changed")
         if config.retry.budget != self.config.retry.budget:
             self.retry_budget = RetryBudget(config.retry.budget)
-        self.config, self.tables = config, tables
+        self.config, self.tables, self.heads = config, tables, Heads()
         self._forget_replicas()
         self.accounting.counters.reloads["applied"] += 1
         self.accounting.event("reloaded")
@@ -104,7 +112,8 @@ class App:
         """End what has outlived its deadline."""
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
-            now = self.now()
+            now = self.coarse_now = self.now()
+            self.wall_offset = time.time() - now
             for connection in tuple(self.connections):
                 if connection.deadline < now:
                     connection.on_deadline()
@@ -123,6 +132,7 @@ class App:
             if (version := self._keys.version()) != seen_keys:
                 seen_keys = version
                 self.tables.callers = tables_of.callers(self.tables, self._keys.all(), time.time())
+                self.heads = Heads()
 
     async def probe(self) -> None:
         """Ask every engine how it is, those that are down more often."""

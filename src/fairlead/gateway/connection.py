@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from fairlead.gateway import answers
-from fairlead.gateway.admission import MODELS, caller_of, operation_of, route_of
+from fairlead.gateway.admission import MODELS, Admitted, admit, route_of
 from fairlead.gateway.answers import Refusal
 from fairlead.gateway.body import UNREADABLE, decode
 from fairlead.gateway.exchange import Exchange
@@ -33,13 +33,12 @@ class ClientConnection(asyncio.Protocol):
     """One client. The app's sweep calls `on_deadline` once `deadline` (monotonic time) has passed."""
 
     __slots__ = (
+        "_admitted",
         "_app",
         "_buffer",
-        "_caller",
+        "_closing",
         "_exchange",
-        "_head",
         "_left",
-        "_operation",
         "_parts",
         "_paused",
         "_pumping",
@@ -55,9 +54,8 @@ class ClientConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._state = IDLE
         self._buffer = b""
-        self._head: Head | None = None
-        self._caller: Caller | None = None
-        self._operation = ""
+        self._admitted: Admitted | None = None
+        self._closing = False
         self._request_id = b""
         self._parts: list[bytes] = []
         self._left = 0  # bytes of the body still to come; of a chunked one, bytes still allowed on the wire
@@ -149,47 +147,60 @@ class ClientConnection(asyncio.Protocol):
                 self._state = HEAD
                 self.deadline = app.now() + limits.header_timeout_s
             return False
-        self._buffer = buffer[end:]
+        block, self._buffer = buffer[:end], buffer[end:]
         self._request_id = app.new_request_id()
-        head = self._head = read_head(buffer[:end])
+        now = app.wall_now
+        known = app.heads.recall(block, now)
+        if known is not None:
+            self._admitted, length = known
+            self._closing = self._admitted.head.close
+            self._begin_body(self._admitted.head, length, limits.max_body_bytes)
+            return self._state <= HEAD
+        return self._take_new_head(block, now)
+
+    def _take_new_head(self, block: bytes, wall_now: float) -> bool:
+        """A head unlike those before. Raises Refused."""
+        app = self._app
+        self._admitted = None
+        self._closing = True  # until the head is understood, the connection's only future is its end
+        head = read_head(block)
+        self._closing = head.close
         told = head.fields.get(b"x-request-id")
         if told is not None and REQUEST_ID.fullmatch(told):
             self._request_id = told
-        self._operation = ""
-        self._caller = None
         try:
-            self._operation = operation_of(head)
-            self._caller = caller_of(app.tables, head, app.wall_now())
+            self._admitted = admit(app.tables, head, wall_now)
         except Refused as refused:
             self._refuse_keeping(refused.refusal, head)
             return self._state == IDLE
-        self._begin_body(head, limits.max_body_bytes)
+        app.heads.remember(block, self._admitted)
+        self._begin_body(head, head.length, app.config.limits.max_body_bytes)
         return self._state <= HEAD
 
-    def _begin_body(self, head: Head, max_bytes: int) -> None:
-        length = head.length
+    def _begin_body(self, head: Head, length: int, max_bytes: int) -> None:
         if length > max_bytes:
             raise Refused(answers.BODY_TOO_LARGE)
         data, self._buffer = self._buffer, b""
+        if len(data) == length and not head.chunked:  # as nearly always: the body came with the head
+            self._dispatch(data)
+            return
         if not length and not head.chunked:
             self._buffer = data
             self._dispatch(b"")
             return
         self._parts, self._size = [], 0
         self.deadline = self._app.now() + self._app.config.limits.body_timeout_s
+        if b"expect" in head.fields and len(data) < (length or 1):
+            self.send(answers.CONTINUE)
         if head.chunked:
             self._state = CHUNKED
             self._left = max_bytes + CODING_SLACK_BYTES
             head.on_piece = self._take_piece
+            self._take_chunks(data)
         else:
             self._state = BODY
             self._left = length
-        if b"expect" in head.fields and len(data) < (length or 1):
-            self.send(answers.CONTINUE)
-        if head.chunked:
-            self._take_chunks(data)
-        elif data:
-            self._buffer = self._take_body(data)
+            self._buffer = self._take_body(data) if data else b""
 
     def _take_body(self, data: bytes) -> bytes:
         """Take bytes of the body; gives back those behind it."""
@@ -207,8 +218,8 @@ class ClientConnection(asyncio.Protocol):
         return rest
 
     def _take_chunks(self, data: bytes) -> None:
-        head = self._head
-        assert head is not None
+        assert self._admitted is not None
+        head = self._admitted.head
         self._left -= len(data)
         if self._left < 0:
             raise Refused(answers.BODY_TOO_LARGE)
@@ -230,24 +241,25 @@ class ClientConnection(asyncio.Protocol):
 
     def _dispatch(self, raw: bytes) -> None:
         """The request is whole: answer it, or hand it to an exchange."""
-        app, caller = self._app, self._caller
-        assert caller is not None
+        app, admitted = self._app, self._admitted
+        assert admitted is not None
         if self._left < 0:
             raise Refused(answers.BODY_TOO_LARGE)
         self._state = BUSY
+        caller, operation = admitted.caller, admitted.operation
         try:
-            if self._operation == MODELS:
-                self._answer_models(caller)
+            if operation == MODELS:
+                self._answer_models(caller, admitted.head.path)
                 return
             body = decode(raw)
-            route = route_of(app.tables, caller, self._operation, body.model)
+            route = route_of(app.tables, caller, operation, body.model)
             now = app.now()
             exchange = Exchange(
                 app,
                 self,
                 request_id=self._request_id,
                 caller=caller,
-                operation=self._operation,
+                operation=operation,
                 route=route,
                 raw=raw,
                 body=body,
@@ -264,9 +276,8 @@ class ClientConnection(asyncio.Protocol):
         self._exchange = exchange
         exchange.start()
 
-    def _answer_models(self, caller: Caller) -> None:
-        assert self._head is not None
-        name = self._head.path[len(b"/v1/models/") :].decode("latin-1")
+    def _answer_models(self, caller: Caller, path: bytes) -> None:
+        name = path[len(b"/v1/models/") :].decode("latin-1")
         if not name:
             body = caller.models_body
         elif name in visible(caller.allowed):
@@ -279,14 +290,13 @@ class ClientConnection(asyncio.Protocol):
     @property
     def speaks_11(self) -> bool:
         """Whether the client understands chunks."""
-        return self._head is not None and self._head.http_11
+        return self._admitted is not None and self._admitted.head.http_11
 
     def must_close(self) -> bool:
         """Whether this answer is the connection's last."""
-        head = self._head
-        if self._app.draining and head is not None:
-            head.close = True
-        return head is None or head.close
+        if self._app.draining:
+            self._closing = True
+        return self._closing
 
     def send(self, data: bytes) -> None:
         """Write to the client."""
@@ -302,7 +312,7 @@ class ClientConnection(asyncio.Protocol):
             self._close()
             return
         self._state = IDLE
-        self.deadline = self._app.now() + self._app.config.limits.idle_timeout_s
+        self.deadline = self._app.coarse_now + self._app.config.limits.idle_timeout_s
         if self._paused and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
@@ -345,11 +355,9 @@ class ClientConnection(asyncio.Protocol):
 
     def _refuse(self, refusal: Refusal, *, close: bool) -> None:
         """Say no. With `close` nothing more is read from this client; what it still sends is dropped."""
-        app, caller = self._app, self._caller
-        path = self._head.path.decode("latin-1") if self._head is not None else ""
-        app.accounting.refused(
-            refusal.status, refusal.code, self._request_id.decode("latin-1"), caller.key_id if caller else "", path
-        )
+        app, admitted = self._app, self._admitted
+        caller, operation = (admitted.caller.key_id, admitted.operation) if admitted is not None else ("", "")
+        app.accounting.refused(refusal.status, refusal.code, self._request_id.decode("latin-1"), caller, operation)
         closing = close or self.must_close()
         self.send(answers.refuse(refusal, self._request_id, close=closing))
         if not close:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 MAX_COLLECTED_BYTES = 256 * 1024 * 1024
 TRY_ANOTHER = frozenset({502, 503})
 CLIENT_LEFT = 499
+EVENT_STREAM = b"text/event-stream"
 NO_CACHE = b"cache-control: no-cache\r\n"
 USAGE_ON_REQUEST = frozenset({"chat", "completions"})
 
@@ -31,31 +31,18 @@ USAGE_ON_REQUEST = frozenset({"chat", "completions"})
 class Exchange:
     """The state of one request between a client and an engine."""
 
-    __slots__ = (
-        "_accounted",
-        "_answer_head",
-        "_answering",
-        "_app",
-        "_body",
-        "_client",
-        "_collected",
-        "_collected_bytes",
-        "_connecting",
-        "_dechunker",
-        "_events",
-        "_operation",
-        "_payload",
-        "_replica",
-        "_request_bytes",
-        "_route",
-        "_stale_retry",
-        "_started",
-        "_tried",
-        "_ttft_ms",
-        "_upstream",
-        "caller",
-        "request_id",
-    )
+    _events: EventRelay | None = None
+    _dechunker: Dechunker | None = None
+    _upstream: UpstreamConnection | None = None
+    _connecting: asyncio.Task[None] | None = None
+    _replica: Replica | None = None
+    _tried: tuple[Replica, ...] = ()
+    _stale_retry = False
+    _answer_head: Head | None = None
+    _answering = False  # a byte of the answer has been sent to the client
+    _accounted = False
+    _ttft_ms: float | None = None
+    _collected_bytes = 0
 
     def __init__(
         self,
@@ -81,19 +68,6 @@ class Exchange:
         self._started = started
         ask_usage = bool(body.stream) and operation in USAGE_ON_REQUEST and not body.wants_usage
         self._payload = for_engine(raw, body, route.model.upstream_model, ask_usage=ask_usage)
-        self._events: EventRelay | None = None
-        self._upstream: UpstreamConnection | None = None
-        self._connecting: asyncio.Task[None] | None = None
-        self._replica: Replica | None = None
-        self._tried: tuple[Replica, ...] = ()
-        self._stale_retry = False
-        self._answer_head: Head | None = None
-        self._answering = False  # a byte of the answer has been sent to the client
-        self._accounted = False
-        self._ttft_ms: float | None = None
-        self._dechunker: Dechunker | None = None
-        self._collected: list[bytes] = []
-        self._collected_bytes = 0
 
     # -- sending ----------------------------------------------------------------------------------------------------
 
@@ -137,7 +111,8 @@ class Exchange:
         if head.status in TRY_ANOTHER and len(self._route.model.replicas) > 1 and self._try_another():
             return
         self._answer_head = head
-        if head.status == 200 and head.content_type.startswith(b"text/event-stream"):
+        self._collected: list[bytes] = []
+        if head.status == 200 and head.content_type.startswith(EVENT_STREAM):
             self._events = EventRelay(
                 chunked_in=head.length is None,
                 chunked_out=self._client.speaks_11,
@@ -145,6 +120,20 @@ class Exchange:
             )
         elif head.length is None:
             self._dechunker = Dechunker()
+
+    def on_answer(self, head: Head, body: bytes) -> None:
+        """The whole answer at once."""
+        if head.status != 200 or head.content_type.startswith(EVENT_STREAM):
+            upstream = self._upstream
+            self.on_head(head)
+            if self._upstream is upstream and upstream is not None:
+                self.on_body(body)
+            return
+        self._answer_head = head
+        try:
+            self._deliver(head, body)
+        except OSError:
+            self._fail(answers.LEDGER_DOWN)
 
     def on_body(self, piece: bytes) -> None:
         """A piece of the answer."""
@@ -210,31 +199,31 @@ class Exchange:
             raise Malformed("answer too large")
         if self._dechunker is not None:
             if self._dechunker.ended:
-                self._deliver(head)
+                self._deliver(head, b"".join(self._collected))
         elif head.length is not None and 0 <= head.length <= self._collected_bytes:
             if self._collected_bytes > head.length:
                 raise Malformed("bytes behind the body")
-            self._deliver(head)
+            self._deliver(head, b"".join(self._collected))
 
     def _end_by_close(self, head: Head) -> None:
         try:
             if self._events is None:
-                self._deliver(head)
+                self._deliver(head, b"".join(self._collected))
             else:
                 self._finish(self._events, self._events.end())
         except OSError:
             self._fail(answers.LEDGER_DOWN)
 
-    def _deliver(self, head: Head) -> None:
+    def _deliver(self, head: Head, body: bytes) -> None:
         """Send a whole answer: account first, so that no answer is ever given that is not in the journal."""
-        body = b"".join(self._collected) if len(self._collected) != 1 else self._collected[0]
-        usage = usage_of(body) if head.status == 200 else None
-        if head.status >= 400:
-            body = openai_error(head.status, body)
+        usage, content_type = None, head.content_type
+        if head.status == 200:
+            usage = usage_of(body)
+        elif head.status >= 400:
+            body, content_type = openai_error(head.status, body), answers.JSON
         self._release(keep=True)
         self._account(head.status, usage)
         extra = b"retry-after: %b\r\n" % head.retry_after if head.retry_after else b""
-        content_type = head.content_type if head.status < 400 else answers.JSON
         self._answering = True
         self._client.send(
             answers.head(head.status, content_type, self.request_id, len(body), extra, close=self._client.must_close())
@@ -323,7 +312,8 @@ class Exchange:
         Raises OSError when a complete answer cannot be recorded; an error is told all the same.
         """
         self._accounted = True
-        model = self._route.model
+        model, app = self._route.model, self._app
+        now = app.now()
         estimated = usage is None and reached and status in {200, CLIENT_LEFT, 502, 504}
         if usage is not None:
             prompt, cached, completion = usage.prompt, usage.cached, usage.completion
@@ -334,7 +324,7 @@ class Exchange:
         else:
             prompt = cached = completion = 0
         record = Usage(
-            time.time(),
+            app.wall_offset + now,
             self.request_id.decode(),
             self.caller.tenant,
             self.caller.key_id,
@@ -346,14 +336,14 @@ class Exchange:
             cached,
             completion,
             self._ttft_ms,
-            (self._app.now() - self._started) * 1e3,
+            (now - self._started) * 1e3,
             estimated,
         )
         try:
-            self._app.accounting.record(record)
-            self._app.ledger_ok = True
+            app.accounting.record(record)
+            app.ledger_ok = True
         except OSError:
-            self._app.ledger_failed()
+            app.ledger_failed()
             if status == 200:
                 raise
 

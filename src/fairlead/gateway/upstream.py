@@ -7,7 +7,7 @@ import ssl
 from typing import Protocol, cast
 from urllib.parse import urlsplit
 
-from fairlead.gateway.relay import MAX_HEAD_BYTES, Head, Malformed, parse_head
+from fairlead.gateway.relay import MAX_HEAD_BYTES, Head, Heads, Malformed
 
 CONNECT_TIMEOUT_S = 3.0
 PROBE_TIMEOUT_S = 2.0
@@ -21,6 +21,9 @@ class Listener(Protocol):
 
     def on_body(self, piece: bytes) -> None:
         """A piece of the body, with its framing."""
+
+    def on_answer(self, head: Head, body: bytes) -> None:
+        """The whole answer came at once: instead of `on_head` and `on_body`."""
 
     def on_lost(self, *, unused: bool) -> None:
         """The connection ended before the answer did. `unused`: no byte of an answer had come, on a kept connection."""
@@ -42,6 +45,7 @@ class Replica:
         self.up = not health_path
         self.misses = 0
         self.idle: list[UpstreamConnection] = []
+        self.heads = Heads()
 
     def take(self) -> UpstreamConnection | None:
         """A kept connection, the most recently used one, or None."""
@@ -120,14 +124,14 @@ class UpstreamConnection(asyncio.Protocol):
             self._read_head(listener, data)
 
     def _read_head(self, listener: Listener, data: bytes) -> None:
-        data = self._head_bytes + data
+        if self._head_bytes:
+            data, self._head_bytes = self._head_bytes + data, b""
         end = data.find(b"\r\n\r\n")
         if end < 0 and len(data) <= MAX_HEAD_BYTES:
             self._head_bytes = data
             return
-        self._head_bytes = b""
         try:
-            head = parse_head(data[: max(0, end)])
+            head = self.replica.heads.read(data[: max(0, end)])
         except Malformed:
             self._fail(unused=False)
             return
@@ -136,9 +140,13 @@ class UpstreamConnection(asyncio.Protocol):
                 self._read_head(listener, data[end + 4 :])
             return
         self._in_body = True
+        body = data[end + 4 :]
+        if head.length == len(body):
+            listener.on_answer(head, body)
+            return
         listener.on_head(head)
-        if self._listener is listener and (len(data) > end + 4 or head.length == 0):
-            listener.on_body(data[end + 4 :])
+        if body and self._listener is listener:
+            listener.on_body(body)
 
     def release(self, *, keep: bool) -> None:
         """The answer is over; keep the connection for the next request where both sides want it."""

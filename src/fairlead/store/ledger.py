@@ -90,37 +90,37 @@ class Ledger:
         return dict(self._database.execute("SELECT segment, offset FROM shipped").fetchall())
 
     def _ship_block(self, limit: int) -> int:
-        if not self.unshipped_bytes():
-            self._sweep()
-            return 0
-        with transaction(self._database) as database:
-            positions = self._positions()
-            for path in journal.segments(self._folder):
-                start = positions.get(path.name, 0)
+        """Ship a block of the oldest segment that has one; returns its size in bytes."""
+        positions = self._positions()
+        for path in journal.segments(self._folder):
+            if not journal.written(path, positions.get(path.name, 0), 1):
+                self._sweep(path, positions.get(path.name, 0))
+                continue
+            with transaction(self._database) as database:
+                start = self._positions().get(path.name, 0)  # another process may have moved it meanwhile
                 lines, end = journal.read_lines(path, start, limit)
-                if not lines:
+                if end == start:
                     continue
                 insert(database, path.name, lines)
                 database.execute("INSERT OR REPLACE INTO shipped VALUES (?, ?)", (path.name, end))
                 return end - start
         return 0
 
-    def _sweep(self) -> None:
-        """Delete segments that are shipped whole and that nobody writes any more."""
-        positions, now = self._positions(), time.time()
-        for path in journal.segments(self._folder):
-            shipped = path.stat().st_size == positions.get(path.name, 0)
-            if shipped and journal.age_s(path, now) > SWEEP_AGE_S and not journal.is_open(path):
-                path.unlink(missing_ok=True)
-                self._database.execute("DELETE FROM shipped WHERE segment = ?", (path.name,))
+    def _sweep(self, path: Path, position: int) -> None:
+        """Delete a segment that is shipped whole and that nobody writes any more."""
+        if journal.age_s(path, time.time()) > SWEEP_AGE_S and not journal.is_open(path):
+            if journal.written(path, position, 1):  # it grew before its writer went
+                return
+            path.unlink(missing_ok=True)
+            self._database.execute("DELETE FROM shipped WHERE segment = ?", (path.name,))
 
 
 def insert(database: sqlite3.Connection, segment: str, lines: Sequence[bytes]) -> None:
     """Write records; a line that is no record (a disk that tore it) is kept aside, never dropped."""
     rows: list[Usage] = []
-    for line in filter(None, lines):  # an empty line is the gateway asking whether the disk takes writes
+    for line in lines:
         try:
             rows.append(decode(line))
         except msgspec.MsgspecError:
             database.execute("INSERT INTO damaged VALUES (?, ?)", (segment, line.decode("utf-8", "replace")))
-    database.executemany(INSERT, [msgspec.structs.astuple(row) for row in rows])
+    database.executemany(INSERT, [msgspec.structs.astuple(row)[:-1] for row in rows])

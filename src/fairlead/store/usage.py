@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, tag_field="event", tag="request"):
     """One answered request. Never holds any text of a prompt or an answer.
 
     `status` 499: the client left before the end. `estimated` is true where the engine told no usage (a broken
@@ -26,8 +26,9 @@ class Usage(msgspec.Struct, frozen=True):
     ttft_ms: float | None
     duration_ms: float
     estimated: bool
+    level: str = "info"  # the journal's line is the log's line too
 
 
-COLUMNS: tuple[str, ...] = Usage.__struct_fields__
+COLUMNS: tuple[str, ...] = Usage.__struct_fields__[:-1]
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(Usage).decode

@@ -100,7 +100,9 @@ def test_unsaid_values_are_openais_or_the_models() -> None:
     assert defaults_from({"do_sample": False}).temperature == 0.0
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"model": "m"}', b'"' + b"x" * 10, b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{", b'{"model": "m"}', b'"' + b"x" * 10, b"[" * 100_000, b'{"model":"\xff"}']
+)
 def test_a_broken_body_is_a_400(body: bytes) -> None:
     with pytest.raises(ApiError) as refusal:
         decode(body, ChatRequest)
@@ -208,11 +210,14 @@ def test_seats_then_queue_then_429() -> None:
     assert [command.id for command in wire.sent if isinstance(command, Add)] == [1, 2, 3]
 
 
-def test_a_request_with_more_choices_than_room_is_refused_whole() -> None:
+@pytest.mark.parametrize(("taken", "asked", "status"), [(1, 3, 429), (0, 4, 400)])
+def test_a_request_with_more_choices_than_room_is_refused_whole(taken: int, asked: int, status: int) -> None:
     wire = Wire()
-    with pytest.raises(ApiError):
-        wire.scheduler.submit([job()] * 4)
-    assert state(wire.scheduler) == (0, 0)
+    for _ in range(taken):
+        wire.scheduler.submit([job()])
+    with pytest.raises(ApiError) as refusal:
+        wire.scheduler.submit([job()] * asked)
+    assert (refusal.value.status, state(wire.scheduler)) == (status, (taken, 0))
 
 
 def test_a_sequence_waits_until_its_whole_cache_is_free() -> None:

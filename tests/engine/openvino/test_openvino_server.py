@@ -183,6 +183,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], int, str | None, str | None]] = {
         "context_length_exceeded",
     ),
     "an answer beyond the context": ({"max_tokens": CONTEXT}, 400, "messages", "context_length_exceeded"),
+    "a value against the engine's own rules": ({"stop_token_ids": [-7]}, 400, None, None),
     "tools": ({"tools": [{"type": "function", "function": {"name": "f"}}]}, 400, "tools", "unsupported_parameter"),
 }
 
@@ -211,24 +212,24 @@ def test_other_paths(tiny: httpx.Client) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_caller_who_leaves_takes_the_work_along(tiny: httpx.Client, stream: bool) -> None:
     aborted = gauge(tiny, 'vllm:request_success_total{finished_reason="abort",model_name="tiny"}')
-    left = threading.Event()
+    seen = threading.Event()
+    asked = {"model": "tiny", "prompt": "a", "stream": stream} | LONG
 
-    def leave() -> None:
-        with pytest.raises(httpx.ReadTimeout):
-            chat(httpx.Client(base_url=tiny.base_url, timeout=0.3), **LONG | {"max_tokens": 8000}, stream=stream)
-        left.set()
+    def call() -> None:
+        """A streaming caller leaves when it has been seen at work, the other one after a second without an answer."""
+        if not stream:
+            impatient = httpx.Client(base_url=tiny.base_url, timeout=1.0, trust_env=False)
+            with impatient, pytest.raises(httpx.ReadTimeout):
+                impatient.post("/v1/completions", json=asked)
+            return
+        with tiny.stream("POST", "/v1/completions", json=asked):
+            assert seen.wait(5.0)
 
-    def leave_stream() -> None:
-        asked = {"model": "tiny", "prompt": "a", "stream": True} | LONG
-        with tiny.stream("POST", "/v1/completions", json=asked) as answer:
-            next(answer.iter_lines())
-        left.set()
-
-    caller = threading.Thread(target=leave_stream if stream else leave)
-    caller.start()
-    wait_for(lambda: gauge(tiny, RUNNING) == 1, 5.0)
-    caller.join()
-    assert left.is_set()
+    with ThreadPoolExecutor(1) as pool:
+        caller = pool.submit(call)
+        wait_for(lambda: gauge(tiny, RUNNING) == 1, 5.0)
+        seen.set()
+        caller.result()
     wait_for(lambda: gauge(tiny, RUNNING) == 0, 0.9)
     assert gauge(tiny, 'vllm:request_success_total{finished_reason="abort",model_name="tiny"}') == aborted + 1
 
@@ -293,6 +294,7 @@ def test_nothing_phones_home(model: Model, tmp_path: Path) -> None:
     watched = (
         f"{AUDIT}\nsys.argv = ['worker', *{argv!r}]\nrunpy.run_module('fairlead.engine.openvino', run_name='__main__')"
     )
+    (tmp_path / "home").mkdir()  # without a home the telemetry stays silent, and this test would prove nothing
     environment = {"HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"}
     trace = tmp_path / "trace"
     strace = ["strace", "-D", "-f", "--seccomp-bpf", "-e", "trace=connect,sendto", "-o", str(trace)]

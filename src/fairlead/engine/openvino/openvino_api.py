@@ -88,3 +88,6 @@ def generation_config(
         config.structured_output_config = genai.StructuredOutputConfig(json_schema=schema)
     config.validate()
     return config
+
+
+REFUSALS = (RuntimeError, TypeError, OverflowError)  # what setting or validating a GenerationConfig raises

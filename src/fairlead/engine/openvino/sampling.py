@@ -12,6 +12,7 @@ from fairlead.engine.openvino.wire import ChatRequest, CompletionRequest, Sampli
 MAX_CHOICES = 128
 MAX_STOPS = 16
 MAX_STOP_CHARS = 1000
+GREEDY_BELOW = 1e-5  # vLLM's bound; dividing by less overflows
 COMPLETION_DEFAULT_TOKENS = 16  # OpenAI's default for /v1/completions
 
 # name -> (lowest, highest), both allowed
@@ -61,7 +62,7 @@ class Sampling:
 
     @property
     def greedy(self) -> bool:
-        return self.temperature == 0.0
+        return self.temperature < GREEDY_BELOW
 
 
 def defaults_from(generation_config: Mapping[str, Any]) -> Defaults:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from fairlead.engine.openvino.api_error import engine_failed, overloaded
+from fairlead.engine.openvino.api_error import engine_failed, invalid, overloaded
 from fairlead.engine.openvino.metrics import Metrics, Times
 from fairlead.engine.openvino.stepper import Add, Cancel, Stop, Update
 
@@ -98,7 +98,10 @@ class Scheduler:
         """Take the jobs, all or none. Raises ApiError 429 at once when there is no room for them."""
         if self._broken:
             raise engine_failed(self._broken)
-        room = self._limits.max_num_seqs + self._limits.max_queue - len(self._running) - len(self._waiting)
+        capacity = self._limits.max_num_seqs + self._limits.max_queue
+        if len(jobs) > capacity:  # not a matter of waiting
+            raise invalid(f"{len(jobs)} choices are asked for; this engine holds {capacity} at most", "n")
+        room = capacity - len(self._running) - len(self._waiting)
         if len(jobs) > room:
             raise overloaded(retry_after_s(len(self._waiting) + len(jobs), self._finished_at, self._clock()))
         batch = Batch([])

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 import fairlead
-from fairlead.engine.openvino.api_error import ApiError, invalid
+from fairlead.engine.openvino.api_error import ApiError, engine_failed, invalid
 from fairlead.engine.openvino.bodies import Whole, usage
 from fairlead.engine.openvino.choice import Delta, TokenLogprob
 from fairlead.engine.openvino.metrics import Metrics
@@ -65,7 +65,11 @@ def application(served: Served, metrics: Metrics, healthy: Callable[[], bool]) -
             Route("/metrics", prometheus),
             Route("/tokenize", tokenize, methods=["POST"]),
         ],
-        exception_handlers={ApiError: _refused, HTTPException: _no_such_path},  # type: ignore[dict-item]
+        exception_handlers={
+            ApiError: _refused,  # type: ignore[dict-item] # it wants handlers of every Exception
+            HTTPException: _no_such_path,  # type: ignore[dict-item]
+            Exception: _our_fault,
+        },
     )
 
 
@@ -193,6 +197,11 @@ async def _refused(_: Request, error: ApiError) -> Response:
 async def _no_such_path(request: Request, error: HTTPException) -> Response:
     refusal = ApiError(error.status_code, f"{request.method} {request.url.path}: {error.detail}", code="not_found")
     return _json(refusal.body, error.status_code, dict(error.headers or {}))
+
+
+async def _our_fault(_: Request, error: Exception) -> Response:
+    """A bug of ours: the caller gets a clean body, the log gets the traceback."""
+    return _json(engine_failed(f"internal error ({type(error).__name__})").body, 500)
 
 
 def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -12,7 +13,7 @@ from fairlead.engine.openvino.api_error import engine_failed, invalid, model_not
 from fairlead.engine.openvino.bodies import ChatDialect, CompletionDialect, Dialect, Envelope
 from fairlead.engine.openvino.choice import Choice, Delta
 from fairlead.engine.openvino.grammar import GrammarCheck, schema_text
-from fairlead.engine.openvino.openvino_api import generation_config
+from fairlead.engine.openvino.openvino_api import REFUSALS, generation_config
 from fairlead.engine.openvino.sampling import Defaults, Sampling, chat_sampling, completion_sampling
 from fairlead.engine.openvino.scheduler import Batch, Job, Scheduler
 from fairlead.engine.openvino.tokenizer import TextCodec
@@ -51,9 +52,9 @@ class Answer:
 
 
 async def start_chat(served: Served, request: ChatRequest) -> Answer:
-    """Admit a chat request. Raises ApiError."""
+    """Admit a chat request. Raises ApiError. Encoding has a thread: a megabyte takes long enough to stall streams."""
     sampling = chat_sampling(request, served.defaults)
-    prompt = served.codec.encode_chat(request.messages, request.chat_template_kwargs or {})
+    prompt = await asyncio.to_thread(served.codec.encode_chat, request.messages, request.chat_template_kwargs or {})
     dialect = ChatDialect(sampling.logprobs, request.top_logprobs or 0)
     return await _start(
         served,
@@ -69,7 +70,7 @@ async def start_chat(served: Served, request: ChatRequest) -> Answer:
 async def start_completion(served: Served, request: CompletionRequest) -> Answer:
     """Admit a completion request with one or more prompts. Raises ApiError."""
     sampling = completion_sampling(request, served.defaults)
-    prompts = [_prompt_ids(served.codec, prompt) for prompt in _prompts(request.prompt)]
+    prompts = [await asyncio.to_thread(_prompt_ids, served.codec, prompt) for prompt in _prompts(request.prompt)]
     texts = [_prompt_text(served.codec, prompt) for prompt in _prompts(request.prompt)] if request.echo else []
     echo = [text for text in texts for _ in range(sampling.n)]
     dialect = CompletionDialect(sampling.logprobs, request.logprobs or 0, echo)
@@ -140,7 +141,10 @@ def _job(
         raise too_long(len(prompt), sampling.max_tokens or 1, served.max_model_len, param)
     max_tokens = room if sampling.max_tokens is None else sampling.max_tokens
     seed = secrets.randbits(63) if sampling.seed is None else (sampling.seed + number) % 2**63
-    config = generation_config(sampling, max_tokens=max_tokens, seed=seed, ends=served.end_ids, schema=schema)
+    try:
+        config = generation_config(sampling, max_tokens=max_tokens, seed=seed, ends=served.end_ids, schema=schema)
+    except REFUSALS as error:  # a value that the engine's own rules exclude
+        raise invalid(str(error).strip().splitlines()[-1]) from None
     return Job(prompt, max_tokens, config)
 
 

@@ -55,7 +55,7 @@ class ChatTemplate:
         """The prompt text, ready for the assistant's turn. Raises ApiError when the template refuses the messages."""
         if not messages:
             raise invalid("`messages` must not be empty", "messages")
-        plain = [{"role": _role(m, i), "content": text_of(m, i)} for i, m in enumerate(messages)]
+        plain = [_plain(message, position) for position, message in enumerate(messages)]
         try:
             return self._template.render(
                 {**self._special_tokens, **arguments, "messages": plain, "add_generation_prompt": True}
@@ -66,7 +66,7 @@ class ChatTemplate:
 
 def text_of(message: Message, position: int) -> str:
     """A message's text; parts of type text are joined, any other part is refused."""
-    if message.tool_calls:
+    if message.tool_calls or message.function_call:
         raise unsupported(f"messages.{position}.tool_calls", "this engine does not call tools")
     if message.content is None or isinstance(message.content, str):
         return message.content or ""
@@ -80,6 +80,11 @@ def _part_text(part: Any, position: int, index: int) -> str:
     if not isinstance(part.get("text"), str):
         raise invalid(f"`{param}.text` must be a string", f"{param}.text", "invalid_type")
     return str(part["text"])
+
+
+def _plain(message: Message, position: int) -> dict[str, str]:
+    plain = {"role": _role(message, position), "content": text_of(message, position)}
+    return plain | ({"name": message.name} if message.name else {})
 
 
 def _role(message: Message, position: int) -> str:

@@ -64,6 +64,7 @@ class Message(msgspec.Struct):
     content: str | list[Any] | None = None
     name: str | None = None
     tool_calls: list[Any] | None = None
+    function_call: Any = None
 
 
 class SamplingFields(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -133,6 +134,8 @@ def decode(body: bytes, kind: type[Request]) -> Request:
         value = getattr(request, name, None)
         if value is not None and value not in accepted:
             raise unsupported(name, WHY.get(name, "this engine does not know it"))
+    if request.stream_options and request.stream_options.include_obfuscation:
+        raise unsupported("stream_options.include_obfuscation", "chunks are not padded here")
     return request
 
 
@@ -142,7 +145,7 @@ def decode_json(body: bytes, kind: Any) -> Any:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         raise _named(str(error)) from None
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise invalid(f"The body is not valid JSON: {error}") from None
 
 
