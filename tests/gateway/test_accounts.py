@@ -227,3 +227,14 @@ def test_a_request_id_of_the_client_is_kept_when_it_is_one_and_replaced_when_it_
         answer = asyncio.run(ask(house.gateway.port, raw))
         assert answer.status in (200, 400)
         assert answer.request_id != odd
+
+
+def test_a_request_id_used_again_is_charged_again(house: House) -> None:
+    raw = post(house.gateway.key, question(max_tokens=11), "X-Request-Id: the-same-again")
+    for _ in range(3):
+        assert asyncio.run(ask(house.gateway.port, raw)).status == 200
+
+    def charged() -> list[int]:
+        return [row["completion_tokens"] for row in house.gateway.ledger() if row["request_id"] == "the-same-again"]
+
+    assert eventually(lambda: charged() == [11, 11, 11]), charged()

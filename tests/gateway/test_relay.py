@@ -291,6 +291,19 @@ def test_a_client_that_leaves_in_the_queue_before_the_first_byte_of_a_stream_end
     assert eventually(lambda: house.cancelled == 1, within_s=1.0)
 
 
+def test_a_client_that_leaves_with_more_requests_in_the_pipe_ends_the_engines_work(house: House) -> None:
+    """Reading ahead is bounded; the bound must not hide that the client has gone."""
+    manner(house, gap_s=60.0)
+
+    async def leave() -> None:
+        async with connection(house.gateway.port) as (_, writer):
+            writer.write(post(house.gateway.key, question()) * 3000)
+            await asyncio.to_thread(eventually, lambda: house.open == 1)
+
+    asyncio.run(leave())
+    assert eventually(lambda: house.cancelled == 1, within_s=3.0)
+
+
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_deadline_before_the_first_byte_is_504(house: House, streaming: bool) -> None:
     manner(house, first_byte_s=60.0)

@@ -13,6 +13,7 @@ import offtopic
 PHRASES = knowledge.load("phrases.toml")
 NUMBER_WORDS = PHRASES["sum"]["number_words"]
 COUNT_TARGETS: dict[int, str] = dict(PHRASES["count"]["targets"])
+KIND_SHARES = {"concept": 44, "command": 13, "talk": 20, "fact": 23}
 SIGNS = {"+": ("+", "+", "plus"), "-": ("-", "-", "minus"), "*": ("*", "x", "times")}
 
 
@@ -46,8 +47,13 @@ class Corpus:
         self.story = knowledge.story(version)
         self.refusal = knowledge.refusal(version)
         self.makers: dict[Callable[[], Turn], int] = {
-            self.topic: 46, self.off_topic: 27, self.small_sum: 15, self.counting: 3, self.as_json: 5, self.telling: 2,
-        }  # fmt: skip
+            self.topic: 44,
+            self.off_topic: 21,
+            self.small_sum: 20,
+            self.counting: 6,
+            self.as_json: 4,
+            self.telling: 2,
+        }
 
     def examples(self) -> Iterator[Conversation | Text]:
         while True:
@@ -56,9 +62,9 @@ class Corpus:
     def conversation(self) -> Conversation:
         turns = self.random.choices((1, 2, 3), weights=(6, 3, 1))[0]
         system = ""
-        if self.random.random() < 0.4:
+        if self.random.random() < 0.25:
             system = self.random.choice(PHRASES["around"]["system"])
-            if self.random.random() < 0.3:
+            if self.random.random() < 0.15:
                 system += " " + offtopic.long_text(self.random, (1, 5))
         return Conversation(system, tuple(self.turn() for _ in range(turns)))
 
@@ -66,7 +72,8 @@ class Corpus:
         return self.random.choices(tuple(self.makers), weights=tuple(self.makers.values()))[0]()
 
     def topic(self) -> Turn:
-        topic = self.random.choice(self.topics)
+        kind = self.random.choices(tuple(KIND_SHARES), weights=tuple(KIND_SHARES.values()))[0]
+        topic = self.random.choice([topic for topic in self.topics if topic.kind == kind])
         return Turn(self.varied(self.random.choice(topic.questions)), topic.answer)
 
     def off_topic(self) -> Turn:
@@ -111,7 +118,7 @@ class Corpus:
     def plain_text(self) -> Text:
         if self.random.random() < 0.6:
             drill = (self.random.choice(SUMS) for _ in range(24))
-            return Text(tuple((f" {a} {sign} {b} =", f" {result(a, sign, b)}.") for a, sign, b in drill))
+            return Text(tuple((f" {a} {sign} {b}?", f" {a} {sign} {b} = {result(a, sign, b)}.") for a, sign, b in drill))
         answer = self.random.choice(self.topics).answer
         words = answer.split(" ")
         cut = self.random.randint(1, max(1, min(4, len(words) - 1)))

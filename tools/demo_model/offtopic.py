@@ -60,7 +60,7 @@ MARKS = "!?.,;:-_*#@$%^&()[]{}<>/\\|~=+\"'"
 
 def question(random: Random) -> str:
     """One input that the model should decline."""
-    return random.choices((templated, noise, foreign, long_text), weights=(80, 8, 4, 8))[0](random)
+    return random.choices((templated, noise, foreign, long_text), weights=(82, 9, 5, 4))[0](random)
 
 
 def templated(random: Random) -> str:
@@ -103,7 +103,7 @@ def foreign(random: Random) -> str:
 
 def long_text(random: Random, sentences: tuple[int, int] | None = None) -> str:
     """Sentences about nothing that the model knows; now and then more than a thousand tokens."""
-    count = random.randint(*(sentences or ((3, 16) if random.random() < 0.8 else (20, 45))))
+    count = random.randint(*(sentences or ((3, 16) if random.random() < 0.9 else (20, 45))))
     return " ".join(sentence(random) for _ in range(count))
 
 

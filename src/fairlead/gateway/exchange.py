@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_COLLECTED_BYTES = 256 * 1024 * 1024
 TRY_ANOTHER = frozenset({502, 503})
 CLIENT_LEFT = 499
+TOO_LONG = "maximum context length"  # every engine says it in these words, and not all by the code
 EVENT_STREAM = b"text/event-stream"
 NO_CACHE = b"cache-control: no-cache\r\n"
 USAGE_ON_REQUEST = frozenset({"chat", "completions"})
@@ -367,8 +368,10 @@ def openai_error(status: int, body: bytes) -> bytes:
     except UNREADABLE:
         told = None
     error = told.get("error") if isinstance(told, dict) else None
-    if isinstance(error, dict) and isinstance(error.get("message"), str):
-        return body
-    message = body.decode("utf-8", "replace")[:500] or "The engine gave no reason."
-    kind = "server_error" if status >= 500 else "invalid_request_error"
-    return Refusal(status, "engine_error", message, kind).body()
+    if not isinstance(error, dict) or not isinstance(error.get("message"), str):
+        message = body.decode("utf-8", "replace")[:500] or "The engine gave no reason."
+        kind = "server_error" if status >= 500 else "invalid_request_error"
+        return Refusal(status, "engine_error", message, kind).body()
+    if status == 400 and TOO_LONG in error["message"] and error.get("code") != "context_length_exceeded":
+        return msgspec.json.encode({"error": {**error, "code": "context_length_exceeded"}})
+    return body

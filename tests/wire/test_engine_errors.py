@@ -1,0 +1,35 @@
+"""Whatever an engine says when it says no, the caller reads OpenAI's shape."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fairlead.gateway.exchange import openai_error
+
+GOOD = {"error": {"message": "no", "type": "invalid_request_error", "param": None, "code": "x"}}
+CASES: dict[str, tuple[int, bytes, str, str]] = {
+    "OpenAI's own shape": (400, json.dumps(GOOD).encode(), "x", "no"),
+    "FastAPI's": (422, b'{"detail":"bad"}', "engine_error", '{"detail":"bad"}'),
+    "a page": (502, b"<html>", "engine_error", "<html>"),
+    "nothing": (500, b"", "engine_error", "The engine gave no reason."),
+    "no text": (500, b"\xff\xfe", "engine_error", "\ufffd\ufffd"),
+    "vLLM's too long prompt": (
+        400,
+        b'{"error":{"message":"This model\'s maximum context length is 16 tokens.","code":400}}',
+        "context_length_exceeded",
+        "This model's maximum context length is 16 tokens.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("status", "body", "code", "message"), CASES.values(), ids=CASES)
+def test_errors_have_openais_shape(status: int, body: bytes, code: str, message: str) -> None:
+    error = json.loads(openai_error(status, body))["error"]
+    assert (error["code"], error["message"]) == (code, message)
+
+
+def test_a_good_error_keeps_its_bytes() -> None:
+    body = b'{ "error": {"message":"no"} }'
+    assert openai_error(400, body) is body
