@@ -118,7 +118,9 @@ class Corpus:
     def plain_text(self) -> Text:
         if self.random.random() < 0.6:
             drill = (self.random.choice(SUMS) for _ in range(24))
-            return Text(tuple((f" {a} {sign} {b}?", f" {a} {sign} {b} = {result(a, sign, b)}.") for a, sign, b in drill))
+            return Text(
+                tuple((f" {a} {sign} {b}?", f" {a} {sign} {b} = {result(a, sign, b)}.") for a, sign, b in drill)
+            )
         answer = self.random.choice(self.topics).answer
         words = answer.split(" ")
         cut = self.random.randint(1, max(1, min(4, len(words) - 1)))
