@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from fairlead import __version__
-from fairlead.cli import chat_command, keys_commands, service_commands, spec_commands, usage_command
+from fairlead.cli import chat_command, keys_commands, prove_command, service_commands, spec_commands, usage_command
 from fairlead.errors import UserError
 
 app = typer.Typer(
@@ -38,6 +38,7 @@ for command in (
     service_commands.logs,
     chat_command.chat,
     usage_command.usage,
+    prove_command.prove,
     spec_commands.init,
     spec_commands.check,
     spec_commands.diff,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fairlead.gateway.app import App
 
 IDLE, HEAD, BODY, CHUNKED, BUSY, LINGER, CLOSED = range(7)
-PIPELINE_BYTES = 256 * 1024  # read ahead while a request is being answered
+PIPELINE_BYTES = 256 * 1024  # taken ahead while a request is being answered; who sends more is cut off
 LINGER_S = 2.0  # a refused upload is read and dropped this long, so that the client gets to see the answer
 CODING_SLACK_BYTES = 16 * 1024  # bytes of chunk framing allowed on top of the largest body
 FOREVER = float("inf")
@@ -40,7 +40,6 @@ class ClientConnection(asyncio.Protocol):
         "_exchange",
         "_left",
         "_parts",
-        "_paused",
         "_pumping",
         "_request_id",
         "_size",
@@ -61,7 +60,6 @@ class ClientConnection(asyncio.Protocol):
         self._left = 0  # bytes of the body still to come; of a chunked one, bytes still allowed on the wire
         self._size = 0
         self._exchange: Exchange | None = None
-        self._paused = False
         self._pumping = False
         self.deadline = FOREVER
 
@@ -91,9 +89,9 @@ class ClientConnection(asyncio.Protocol):
             self._buffer = self._buffer + data if self._buffer else data
             if self._state <= HEAD:
                 self._pump()
-            elif len(self._buffer) > PIPELINE_BYTES and not self._paused and self._transport is not None:
-                self._paused = True
-                self._transport.pause_reading()
+            elif len(self._buffer) > PIPELINE_BYTES and self._transport is not None:
+                # not paused: whoever does not read does not see a client leave, and its engine would work on
+                self._transport.abort()
         except Refused as refused:
             self._refuse(refused.refusal, close=True)
 
@@ -313,9 +311,6 @@ class ClientConnection(asyncio.Protocol):
             return
         self._state = IDLE
         self.deadline = self._app.coarse_now + self._app.config.limits.idle_timeout_s
-        if self._paused and self._transport is not None:
-            self._paused = False
-            self._transport.resume_reading()
         if self._buffer:
             self._pump()
 
@@ -347,19 +342,21 @@ class ClientConnection(asyncio.Protocol):
     def _refuse_keeping(self, refusal: Refusal, head: Head) -> None:
         """Refuse a request whose body has not been read; keep the connection when the body is here already."""
         length = head.length
+        bodyless = head.method == b"HEAD"
         if head.chunked or length > len(self._buffer):
-            self._refuse(refusal, close=True)
+            self._refuse(refusal, close=True, bodyless=bodyless)
         else:
             self._buffer = self._buffer[length:]
-            self._refuse(refusal, close=False)
+            self._refuse(refusal, close=False, bodyless=bodyless)
 
-    def _refuse(self, refusal: Refusal, *, close: bool) -> None:
+    def _refuse(self, refusal: Refusal, *, close: bool, bodyless: bool = False) -> None:
         """Say no. With `close` nothing more is read from this client; what it still sends is dropped."""
         app, admitted = self._app, self._admitted
         caller, operation = (admitted.caller.key_id, admitted.operation) if admitted is not None else ("", "")
         app.accounting.refused(refusal.status, refusal.code, self._request_id.decode("latin-1"), caller, operation)
         closing = close or self.must_close()
-        self.send(answers.refuse(refusal, self._request_id, close=closing))
+        answer = answers.refuse(refusal, self._request_id, close=closing)
+        self.send(answer[: answer.index(b"\r\n\r\n") + 4] if bodyless else answer)
         if not close:
             self.answered()
             return

@@ -1,0 +1,107 @@
+"""Every proof, and which proof stands behind each field of the spec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fairlead.ops.prove import access, books, traffic, wire
+from fairlead.ops.prove.outcome import Proof
+from fairlead.spec.types import OpenVinoModel, RemoteModel, Spec, VllmModel
+from fairlead.units import format_bytes, format_seconds
+
+
+def _bounded_queue(spec: Spec) -> str:
+    sizes = [
+        model.replicas * (model.max_num_seqs + model.max_queue)
+        for model in spec.models.values()
+        if isinstance(model, OpenVinoModel)
+    ]
+    return "" if any(size <= 400 for size in sizes) else "no embedded engine with a queue that can be filled here"
+
+
+PROOFS: tuple[Proof, ...] = (
+    Proof(
+        "authn", lambda spec: "nobody is answered without a working key; a revoked key ends within 1 s", access.authn
+    ),
+    Proof(
+        "authz",
+        lambda spec: f"{len(spec.access.roles)} roles may do what the file says and nothing else",
+        access.authz,
+    ),
+    Proof("cancel", lambda spec: "a client that leaves frees the engine within 1 s", traffic.cancel),
+    Proof(
+        "overload",
+        lambda spec: "requests beyond what replicas run and queue are told to come back, at once",
+        traffic.overload,
+        applies=_bounded_queue,
+    ),
+    Proof(
+        "deadline",
+        lambda spec: f"a request is cut at its deadline (declared: {format_seconds(spec.gateway.timeout)})",
+        traffic.deadline,
+    ),
+    Proof(
+        "sizes",
+        lambda spec: (
+            f"headers end at {format_bytes(spec.gateway.limits.max_header)}, "
+            f"bodies at {format_bytes(spec.gateway.limits.max_body)}"
+        ),
+        wire.sizes,
+    ),
+    Proof("slowness", lambda spec: "slow, silent and too many connections are ended as declared", wire.slowness),
+    Proof("context", lambda spec: "a prompt longer than the model's window is refused", traffic.context),
+    Proof("durability", lambda spec: "kill -9 of the gateway loses no record of an answer", books.durability),
+    Proof("silence", lambda spec: "no prompt, answer or key is in any file", books.silence),
+    Proof("drain", lambda spec: "a stopping gateway finishes its streams and takes no new connection", traffic.drain),
+)
+
+DESCRIPTIVE: frozenset[str] = frozenset({"Spec.apiVersion", "Spec.name", "Spec.environment"})
+"""Fields that say what something is called, or choose defaults."""
+
+ENGINE_TESTS = "test:tests/engine/test_commands.py"  # what an engine is started with is tested on the engine itself
+FIELDS: Mapping[str, str] = {
+    "Spec.models": "authz",
+    "Spec.routes": "authz",
+    "Spec.access": "authz",
+    "Spec.gateway": "sizes",
+    "OpenVinoModel.engine": ENGINE_TESTS,
+    "OpenVinoModel.source": "test:tests/engine/test_source.py",
+    "OpenVinoModel.replicas": "overload",
+    "OpenVinoModel.max_model_len": "context",
+    "OpenVinoModel.max_num_seqs": "overload",
+    "OpenVinoModel.max_queue": "overload",
+    "OpenVinoModel.kv_cache": "test:tests/engine/openvino/test_openvino_server.py",
+    "OpenVinoModel.operations": "authz",
+    **dict.fromkeys((f"VllmModel.{name}" for name in VllmModel.model_fields), ENGINE_TESTS),
+    "VllmModel.source": "test:tests/engine/test_source.py",
+    "VllmModel.operations": "authz",
+    **dict.fromkeys(
+        (f"RemoteModel.{name}" for name in RemoteModel.model_fields), "test:tests/spec/test_gateway_json.py"
+    ),
+    "RemoteModel.operations": "authz",
+    "Route.model": "authz",
+    "Route.timeout": "deadline",
+    "Access.keys": "authn",
+    "Access.roles": "authz",
+    "Keys.max_age": "authn",
+    "Keys.rotation_overlap": "test:tests/store/test_keys.py",
+    "Role.models": "authz",
+    "Role.operations": "authz",
+    "Gateway.host": "test:tests/spec/test_gateway_json.py",
+    "Gateway.port": "test:tests/spec/test_gateway_json.py",
+    "Gateway.admin_host": "test:tests/spec/test_gateway_json.py",
+    "Gateway.admin_port": "test:tests/spec/test_gateway_json.py",
+    "Gateway.timeout": "deadline",
+    "Gateway.drain_timeout": "drain",
+    "Gateway.retry": "test:tests/gateway/test_replicas.py",
+    "Gateway.limits": "sizes",
+    "Retry.attempts": "test:tests/gateway/test_replicas.py",
+    "Retry.budget": "test:tests/policy/test_balance.py",
+    "Limits.max_connections": "slowness",
+    "Limits.max_header": "sizes",
+    "Limits.max_body": "sizes",
+    "Limits.header_timeout": "slowness",
+    "Limits.body_timeout": "slowness",
+    "Limits.idle_timeout": "slowness",
+}
+"""Field -> the proof that would fail without its enforcement, or the test file where it cannot be tried on a stage."""

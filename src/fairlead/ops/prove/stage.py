@@ -1,0 +1,139 @@
+"""The service at hand on ports and a state folder of its own: real engines, real gateways, real files.
+
+Models whose engine is not the embedded one are stood in for by the demo model under their names: what is proved is the
+gateway and the file, not the model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import httpx
+
+from fairlead.engine.supervisor import Supervisor
+from fairlead.ops import runfile
+from fairlead.ops.layout import Layout
+from fairlead.ops.up import until_ready
+from fairlead.ops.workers import admin_url, engines, fetch_models, free_ports, gateway_worker, public_url
+from fairlead.render.gateway import gateway_config, gateway_text
+from fairlead.spec.types import AnyModel, LocalModel, OpenVinoModel, Spec
+from fairlead.store.keys import KeyStore
+from fairlead.store.ledger import Ledger
+
+STAND_IN = "demo:v1"
+MOST_REPLICAS = 2
+GRACE_S = 3.0
+GATEWAY = (sys.executable, "-m", "fairlead.gateway")
+LONG_PROMPT = "Write a long story about a ship"
+SHORT_PROMPT = "What is TTFT?"
+
+
+@dataclass
+class Stage:
+    """A running service. `urls[n]` and `admin[n]` are the gateways; more can be started beside them."""
+
+    spec: Spec
+    layout: Layout
+    gateway_argv: tuple[str, ...]
+    upstreams: Mapping[str, tuple[str, ...]]
+    engines: Supervisor
+    keys: KeyStore
+    gateways: list[Supervisor] = field(default_factory=list)
+    urls: list[str] = field(default_factory=list)
+    admin: list[str] = field(default_factory=list)
+
+    def key(self, role: str, tenant: str = "prove", max_age_s: float = 3600.0) -> str:
+        """A new API key."""
+        return self.keys.create(tenant=tenant, role=role, max_age_s=max_age_s)[0]
+
+    def role_for(self, model: str, operation: str = "chat") -> str | None:
+        """A role that may use the model, or None."""
+        for name, role in sorted(self.spec.access.roles.items()):
+            if operation in role.operations and ("*" in role.models or model in role.models):
+                return name
+        return None
+
+    def client(self, key: str | None, gateway: int = 0, timeout_s: float = 30.0) -> httpx.AsyncClient:
+        """A client of a gateway."""
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return httpx.AsyncClient(base_url=self.urls[gateway], headers=headers, timeout=timeout_s, trust_env=False)
+
+    async def add_gateway(self, **changes: object) -> int:
+        """Start another gateway on the same state; `changes` replace fields of gateway.json. Returns its number."""
+        ports = free_ports(2)
+        gateway = self.spec.gateway.model_copy(update={"port": next(ports), "admin_port": next(ports)})
+        spec = self.spec.model_copy(update={"gateway": gateway})
+        config = gateway_config(spec, state_dir=self.layout.state, upstreams=self.upstreams) | changes
+        path = self.layout.state / f"gateway-{len(self.gateways)}.json"
+        runfile.replace(path, gateway_text(config).encode())
+        worker = gateway_worker(spec, self.layout)
+        log = self.layout.logs / f"gateway-{len(self.gateways)}.log"
+        supervisor = Supervisor()
+        await supervisor.start([replace(worker, argv=(*self.gateway_argv, str(path)), log=log)])
+        self.gateways.append(supervisor)
+        self.urls.append(public_url(spec))
+        self.admin.append(admin_url(spec))
+        await until_ready(admin_url(spec))
+        return len(self.urls) - 1
+
+    def gateway_pid(self, number: int) -> int | None:
+        """The process of a gateway, None while it is down."""
+        return self.gateways[number].snapshot()[0].pid
+
+    async def engine_running(self) -> float:
+        """Requests that the engines work on now, by their own count."""
+        total = 0.0
+        async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
+            for url in (url for urls in self.upstreams.values() for url in urls):
+                text = (await client.get(f"{url}/metrics")).text
+                total += sum(
+                    float(line.rsplit(" ", 1)[1])
+                    for line in text.splitlines()
+                    if line.startswith(("vllm:num_requests_running", "vllm:num_requests_waiting"))
+                )
+        return total
+
+    def ledger(self) -> Ledger:
+        """The ledger, with everything that was answered so far."""
+        ledger = Ledger(self.layout.ledger, self.layout.journal)
+        ledger.ship()
+        return ledger
+
+
+@asynccontextmanager
+async def open_stage(spec: Spec, folder: Path, gateway_argv: tuple[str, ...] = GATEWAY) -> AsyncIterator[Stage]:
+    """Start everything, and end everything however the block ends. Raises UserError when something does not start."""
+    staged = staged_spec(spec)
+    layout = Layout.beside(folder / "fairlead.yaml")
+    layout.make()
+    folders = await asyncio.to_thread(fetch_models, staged, layout, None)
+    plan = engines(staged, layout, folders)
+    stage = Stage(staged, layout, gateway_argv, plan.upstreams, Supervisor(), KeyStore(layout.keys))
+    try:
+        await stage.engines.start(plan.workers)
+        await stage.add_gateway()
+        yield stage
+    finally:
+        for supervisor in (*stage.gateways, stage.engines):
+            await supervisor.stop(grace_s=GRACE_S)
+        stage.keys.close()
+
+
+def staged_spec(spec: Spec) -> Spec:
+    """The spec with stand-ins for engines that cannot run here, and on loopback."""
+    models = {name: stand_in(model) for name, model in spec.models.items()}
+    loopback = {"host": "127.0.0.1", "admin_host": "127.0.0.1"}
+    return spec.model_copy(update={"models": models, "gateway": spec.gateway.model_copy(update=loopback)})
+
+
+def stand_in(model: AnyModel) -> OpenVinoModel:
+    """The embedded engine, with what the declared one says about replicas and limits."""
+    if isinstance(model, OpenVinoModel):
+        return model.model_copy(update={"replicas": min(model.replicas, MOST_REPLICAS)})
+    replicas = model.replicas if isinstance(model, LocalModel) else len(model.urls)
+    return OpenVinoModel(source=STAND_IN, replicas=min(replicas, MOST_REPLICAS))

@@ -1,0 +1,115 @@
+"""Runs the gateway with one enforcement taken away: `python sabotage.py NAME gateway.json`. For tests alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from fairlead.gateway import __main__ as process
+from fairlead.gateway import admission, connection
+from fairlead.gateway.accounting import Accounting
+from fairlead.gateway.app import App
+from fairlead.gateway.connection import ClientConnection
+from fairlead.gateway.exchange import Exchange
+
+
+def anybody(tables_: Any, head_: Any, now: float) -> Any:
+    """Authentication removed: everybody is the first caller."""
+    return next(iter(tables_.callers.values()))
+
+
+def any_route(tables_: Any, caller: Any, operation: str, model: str) -> Any:
+    """Authorization removed: whatever exists may be used."""
+    return tables_.routes.get(model) or next(iter(tables_.routes.values()))
+
+
+def leave_engine_working() -> None:
+    """Cancellation removed: a client that leaves is not noticed."""
+    ClientConnection.connection_lost = lambda self, exc: self._app.connections.discard(self)  # type: ignore[method-assign]
+
+
+def no_deadline() -> None:
+    """Deadlines removed."""
+    Exchange.expire = lambda self: None  # type: ignore[method-assign]
+
+
+def no_sizes() -> None:
+    """Size limits removed."""
+    config = process.load
+
+    def endless(path: Any) -> Any:
+        loaded = config(path)
+        limits = msgspec.structs.replace(loaded.limits, max_header_bytes=1 << 40, max_body_bytes=1 << 40)
+        return msgspec.structs.replace(loaded, limits=limits)
+
+    process.load = endless
+
+
+def no_sweep() -> None:
+    """Time limits of connections removed."""
+
+    async def sleep(self: App) -> None:
+        await asyncio.Event().wait()
+
+    App.sweep = sleep  # type: ignore[method-assign]
+
+
+def late_journal() -> None:
+    """Durability removed: records are kept in memory and written when the process ends in peace."""
+    record = Accounting.record
+    kept: list[Any] = []
+    Accounting.record = lambda self, usage: kept.append((self, usage))  # type: ignore[method-assign]
+    close = Accounting.close
+
+    def write_and_close(self: Accounting) -> None:
+        for accounting, usage in kept:
+            record(accounting, usage)
+        close(self)
+
+    Accounting.close = write_and_close  # type: ignore[method-assign]
+
+
+def log_bodies() -> None:
+    """Silence removed: the body is logged, as many a proxy does for debugging."""
+    decode = connection.decode
+
+    def decode_and_log(raw: bytes) -> Any:
+        os.write(sys.stdout.fileno(), raw + b"\n")
+        return decode(raw)
+
+    connection.decode = decode_and_log
+
+
+def no_drain() -> None:
+    """Draining removed: SIGTERM ends the process at once."""
+
+    async def at_once(self: App) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(1)
+
+    App.drain = at_once  # type: ignore[method-assign]
+
+
+SABOTAGES: dict[str, Callable[[], None]] = {
+    "authn": lambda: setattr(admission, "caller_of", anybody),
+    "authz": lambda: setattr(connection, "route_of", any_route),
+    "cancel": leave_engine_working,
+    "deadline": no_deadline,
+    "sizes": no_sizes,
+    "slowness": no_sweep,
+    "durability": late_journal,
+    "silence": log_bodies,
+    "drain": no_drain,
+}
+
+if __name__ == "__main__":
+    name = sys.argv.pop(1)
+    SABOTAGES[name]()
+    sys.exit(process.main())

@@ -1,0 +1,54 @@
+"""The proofs pass on the product, and each fails when its enforcement is taken away: else it would be none."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fairlead.ops.prove.registry import DESCRIPTIVE, FIELDS, PROOFS
+from fairlead.ops.prove.run import prove
+from fairlead.spec.enforced import ENFORCED
+from fairlead.spec.load import load
+from tests.prove.sabotage import SABOTAGES
+
+ROOT = Path(__file__).parent.parent.parent
+LAPTOP = ROOT / "examples" / "laptop" / "fairlead.yaml"
+# The engine keeps these itself; tests/engine/openvino takes the enforcement away there.
+KEPT_BY_THE_ENGINE = {"overload", "context"}
+
+
+def test_every_claim_of_the_example_holds(tmp_path: Path) -> None:
+    report = tmp_path / "proof.md"
+    command = [sys.executable, "-m", "fairlead.cli.main", "prove", str(LAPTOP), "--json", "--report", str(report)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
+    findings = json.loads(done.stdout)
+    assert [finding for finding in findings if finding["verdict"] != "passed"] == []
+    assert done.returncode == 0
+    assert [finding["id"] for finding in findings] == [proof.id for proof in PROOFS]
+    assert all(finding["figure"] and finding["evidence"] == "executed" for finding in findings)
+    assert f"{len(PROOFS)} passed, 0 failed" in report.read_text()
+
+
+@pytest.mark.parametrize("name", SABOTAGES)
+def test_a_proof_fails_without_its_enforcement(name: str) -> None:
+    argv = (sys.executable, "-m", "tests.prove.sabotage", name)
+    (finding,) = prove(load(LAPTOP), only=[name], gateway_argv=argv)
+    assert finding.verdict == "failed", finding
+
+
+def test_every_proof_is_sabotaged_somewhere() -> None:
+    assert {proof.id for proof in PROOFS} == set(SABOTAGES) | KEPT_BY_THE_ENGINE
+
+
+def test_every_field_belongs_to_a_proof_or_is_descriptive() -> None:
+    assert set(FIELDS) | DESCRIPTIVE == set(ENFORCED)
+    known = {proof.id for proof in PROOFS}
+    for field, place in FIELDS.items():
+        if place.startswith("test:"):
+            assert (ROOT / place.removeprefix("test:")).is_file(), field
+        else:
+            assert place in known, field
