@@ -13,7 +13,7 @@ from fairlead.ops.prove.registry import DESCRIPTIVE, FIELDS, PROOFS
 from fairlead.ops.prove.run import prove
 from fairlead.spec.enforced import ENFORCED
 from fairlead.spec.load import load
-from tests.prove.sabotage import SABOTAGES
+from prove.sabotage import SABOTAGES
 
 ROOT = Path(__file__).parent.parent.parent
 LAPTOP = ROOT / "examples" / "laptop" / "fairlead.yaml"
@@ -35,7 +35,7 @@ def test_every_claim_of_the_example_holds(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", SABOTAGES)
 def test_a_proof_fails_without_its_enforcement(name: str) -> None:
-    argv = (sys.executable, "-m", "tests.prove.sabotage", name)
+    argv = (sys.executable, str(Path(__file__).parent / "sabotage.py"), name)
     (finding,) = prove(load(LAPTOP), only=[name], gateway_argv=argv)
     assert finding.verdict == "failed", finding
 

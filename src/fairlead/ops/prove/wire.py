@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from fairlead.ops.prove.access import settled
 from fairlead.ops.prove.outcome import Outcome
@@ -11,6 +13,7 @@ from fairlead.ops.prove.stage import Stage
 from fairlead.ops.prove.traffic import CHAT, chat, usable
 
 SLOW_TRIED_S = 0.5
+NEVER_S = 6.0  # longer than anything tried here may take
 
 
 async def sizes(stage: Stage) -> Outcome:
@@ -32,12 +35,23 @@ async def sizes(stage: Stage) -> Outcome:
 
 async def raw(stage: Stage, key: str, rest: bytes) -> int:
     """The status of a request written by hand."""
-    host, port = stage.urls[0].removeprefix("http://").rsplit(":", 1)
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n".encode() + rest)
-    line = await asyncio.wait_for(reader.readline(), 10.0)
-    writer.close()
+    async with connection(stage, 0) as (reader, writer):
+        writer.write(f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n".encode() + rest)
+        line = await asyncio.wait_for(reader.readline(), 10.0)
     return int(line.split(b" ")[1]) if line else 0
+
+
+@asynccontextmanager
+async def connection(stage: Stage, number: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A bare connection to a gateway, closed at the end."""
+    host, port = stage.urls[number].removeprefix("http://").rsplit(":", 1)
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
 
 
 async def slowness(stage: Stage) -> Outcome:
@@ -68,33 +82,27 @@ async def slowness(stage: Stage) -> Outcome:
 
 
 async def cut_after(stage: Stage, number: int, data: bytes) -> float:
-    """Seconds until the gateway closes a connection on which nothing more is sent."""
-    host, port = stage.urls[number].removeprefix("http://").rsplit(":", 1)
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(data)
-    began = time.monotonic()
-    try:
-        async with asyncio.timeout(15.0):
-            while await reader.read(65536):
-                pass
-    except TimeoutError:
-        return float("inf")
-    finally:
-        writer.close()
-    return time.monotonic() - began
+    """Seconds until the gateway closes a connection on which nothing more is sent; infinite when it does not."""
+    async with connection(stage, number) as (reader, writer):
+        writer.write(data)
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(NEVER_S):
+                while await reader.read(65536):
+                    pass
+        except TimeoutError:
+            return float("inf")
+        return time.monotonic() - began
 
 
 async def too_many(stage: Stage, number: int, limit: int) -> bool:
     """Whether the connection after the last allowed one is refused."""
-    host, port = stage.urls[number].removeprefix("http://").rsplit(":", 1)
-    opened = [await asyncio.open_connection(host, int(port)) for _ in range(limit)]
-    try:
-        reader, writer = await asyncio.open_connection(host, int(port))
-        line = await asyncio.wait_for(reader.readline(), 5.0)
-        writer.close()
+    async with AsyncExitStack() as opened:
+        for _ in range(limit):
+            await opened.enter_async_context(connection(stage, number))
+        try:
+            reader, _ = await opened.enter_async_context(connection(stage, number))
+            line = await asyncio.wait_for(reader.readline(), NEVER_S)
+        except OSError:  # a TimeoutError too: it was let in, and nobody talks to it
+            return False
         return b" 503 " in line
-    except OSError:
-        return True
-    finally:
-        for _, writer in opened:
-            writer.close()
