@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from fairlead.gateway import __main__ as process
-from fairlead.gateway import admission, connection
+from fairlead.gateway import admission, body, connection
+from fairlead.gateway import config as gateway_config
 from fairlead.gateway.accounting import Accounting
 from fairlead.gateway.app import App
 from fairlead.gateway.connection import ClientConnection
@@ -42,14 +43,14 @@ def no_deadline() -> None:
 
 def no_sizes() -> None:
     """Size limits removed."""
-    config = process.load
+    load = gateway_config.load
 
     def endless(path: Any) -> Any:
-        loaded = config(path)
+        loaded = load(path)
         limits = msgspec.structs.replace(loaded.limits, max_header_bytes=1 << 40, max_body_bytes=1 << 40)
         return msgspec.structs.replace(loaded, limits=limits)
 
-    process.load = endless
+    setattr(process, "load", endless)  # noqa: B010  (the name is imported there, not exported)
 
 
 def no_sweep() -> None:
@@ -78,13 +79,12 @@ def late_journal() -> None:
 
 def log_bodies() -> None:
     """Silence removed: the body is logged, as many a proxy does for debugging."""
-    decode = connection.decode
 
     def decode_and_log(raw: bytes) -> Any:
         os.write(sys.stdout.fileno(), raw + b"\n")
-        return decode(raw)
+        return body.decode(raw)
 
-    connection.decode = decode_and_log
+    setattr(connection, "decode", decode_and_log)  # noqa: B010
 
 
 def no_drain() -> None:

@@ -17,6 +17,7 @@ from tokenizers import Regex, Tokenizer, pre_tokenizers
 from fairlead.engine.openvino.canary import open_canary
 from fairlead.engine.openvino.checkpoint import GGUF_ARCHITECTURE, cache_path, read_checkpoint
 from fairlead.engine.openvino.gguf_file import SPLITS, tokenizer_of
+from fairlead.engine.openvino.grammar import AnswerGrammar
 from fairlead.engine.openvino.model_files import ModelFiles, resolve
 from fairlead.engine.openvino.openvino_api import load_genai, open_pipeline, token_tensor
 from fairlead.errors import UserError
@@ -158,11 +159,14 @@ def test_a_broken_gguf_is_an_error_for_the_user(tmp_path: Path, content: bytes) 
 def test_the_canary_tells_good_schemas_from_bad_ones(tmp_path: Path) -> None:
     make_model(tmp_path / "model", "LlamaForCausalLM")
     files = resolve(tmp_path / "model", tmp_path / "cache")
-    compile_schema = open_canary(files.codec.table, min(files.end_ids))
-    compile_schema('{"type": "object"}')
+    compile_grammar = open_canary(files.codec.table, min(files.end_ids))
+    compile_grammar(AnswerGrammar("json_schema", '{"type": "object"}'))
     with pytest.raises(RuntimeError, match="banana"):
-        compile_schema('{"type": "banana"}')
-    compile_schema('{"enum": ["yes", "no"]}')  # it survives a bad one
+        compile_grammar(AnswerGrammar("json_schema", '{"type": "banana"}'))
+    with pytest.raises(RuntimeError):
+        compile_grammar(AnswerGrammar("ebnf", "root ::= missing"))
+    compile_grammar(AnswerGrammar("json_schema", '{"enum": ["yes", "no"]}'))  # it survives bad ones
+    compile_grammar(AnswerGrammar("ebnf", 'root ::= "yes" | "no"'))
 
 
 def test_all_architectures_are_covered() -> None:

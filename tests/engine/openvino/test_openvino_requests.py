@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fairlead.engine.openvino.api_error import ApiError
-from fairlead.engine.openvino.grammar import ANY_OBJECT, MAX_DEPTH, GrammarCheck, schema_text
+from fairlead.engine.openvino.grammar import MAX_DEPTH, AnswerGrammar, GrammarCheck, answer_grammar
 from fairlead.engine.openvino.metrics import Metrics
 from fairlead.engine.openvino.sampling import Defaults, Sampling, chat_sampling, completion_sampling, defaults_from
 from fairlead.engine.openvino.scheduler import Job, Limits, Scheduler, blocks_needed, retry_after_s
@@ -129,38 +129,58 @@ SCHEMAS: dict[str, tuple[dict[str, Any], bool]] = {
 def test_a_schema_is_enforced_in_full_or_refused(schema: dict[str, Any], taken: bool) -> None:
     format = ResponseFormat("json_schema", JsonSchema(schema))
     if taken:
-        assert json.loads(schema_text(format) or "") == schema
+        assert answer_grammar(format)
         return
     with pytest.raises(ApiError) as refusal:
-        schema_text(format)
+        answer_grammar(format)
     assert refusal.value.body["error"]["param"] == "response_format"
 
 
 def test_other_response_formats() -> None:
-    assert schema_text(None) is schema_text(ResponseFormat("text")) is None
-    assert schema_text(ResponseFormat("json_object")) == ANY_OBJECT
+    assert answer_grammar(None) is answer_grammar(ResponseFormat("text")) is None
+    assert answer_grammar(ResponseFormat("json_object")) == answer_grammar(
+        ResponseFormat("json_schema", JsonSchema({"type": "object"}))
+    )
     for format in (ResponseFormat("xml"), ResponseFormat("json_schema")):
         with pytest.raises(ApiError):
-            schema_text(format)
+            answer_grammar(format)
 
 
-def test_each_schema_is_tried_once() -> None:
-    tried: list[str] = []
+def test_what_our_grammar_cannot_keep_goes_to_the_engine_as_it_is() -> None:
+    schema = {"type": "object", "patternProperties": {"^x": {"type": "null"}}}
+    grammar = answer_grammar(ResponseFormat("json_schema", JsonSchema(schema)))
+    assert grammar
+    assert (grammar.language, json.loads(grammar.text)) == ("json_schema", schema)
 
-    def compile_schema(schema: str) -> None:
-        tried.append(schema)
-        if "bad" in schema:
+
+def test_a_grammar_that_would_grow_too_long_goes_to_the_engine_as_it_is() -> None:
+    """A name costs one rule a character where further properties are allowed."""
+    names = {f"{index:04}{'x' * 40}": {"type": "null"} for index in range(500)}
+    grammar = answer_grammar(
+        ResponseFormat("json_schema", JsonSchema({"properties": names, "additionalProperties": True}))
+    )
+    assert grammar
+    assert grammar.language == "json_schema"
+
+
+def test_each_grammar_is_tried_once() -> None:
+    tried: list[AnswerGrammar] = []
+    good, bad = AnswerGrammar("ebnf", "good"), AnswerGrammar("ebnf", "bad")
+
+    def compile_grammar(grammar: AnswerGrammar) -> None:
+        tried.append(grammar)
+        if grammar == bad:
             raise RuntimeError("file.cc:1: bad type")
 
     async def ask() -> None:
-        check = GrammarCheck(lambda: compile_schema)
+        check = GrammarCheck(lambda: compile_grammar)
         for _ in range(2):
-            await check.check("good")
+            await check.check(good)
             with pytest.raises(ApiError, match="bad type"):
-                await check.check("bad")
+                await check.check(bad)
 
     asyncio.run(ask())
-    assert tried == ["good", "bad"]
+    assert tried == [good, bad]
 
 
 RETRY = {

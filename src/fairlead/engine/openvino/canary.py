@@ -10,27 +10,28 @@ import gguf
 import numpy as np
 
 from fairlead.engine.openvino.gguf_vocabulary import write_vocabulary
-from fairlead.engine.openvino.openvino_api import load_genai, open_pipeline, token_tensor
+from fairlead.engine.openvino.grammar import AnswerGrammar
+from fairlead.engine.openvino.openvino_api import load_genai, open_pipeline, structured_output, token_tensor
 
 LAYERS = 1
 WIDTH = 64  # hidden size, head size and FFN size alike
 
 
-def open_canary(tokens: Sequence[bytes], end_id: int) -> Callable[[str], None]:
-    """A function that raises RuntimeError when a JSON Schema does not compile for these tokens."""
+def open_canary(tokens: Sequence[bytes], end_id: int) -> Callable[[AnswerGrammar], None]:
+    """A function that raises RuntimeError when a grammar does not compile for these tokens."""
     with tempfile.TemporaryDirectory(prefix="fairlead-canary-") as folder:
         path = Path(folder) / "canary.gguf"
         _write(path, tokens, end_id)
         pipeline = open_pipeline(path, kv_blocks=4, max_num_seqs=1)
     genai = load_genai()
 
-    def compile_schema(schema: str) -> None:
+    def compile_grammar(grammar: AnswerGrammar) -> None:
         config = genai.GenerationConfig()
         config.max_new_tokens = 1
-        config.structured_output_config = genai.StructuredOutputConfig(json_schema=schema)
+        config.structured_output_config = structured_output(grammar)
         pipeline.generate([token_tensor([0])], [config])
 
-    return compile_schema
+    return compile_grammar
 
 
 def _write(path: Path, tokens: Sequence[bytes], end_id: int) -> None:

@@ -2,6 +2,9 @@
 
 The engine compiles a grammar during a step; when that throws, every sequence of the step is stuck for good. So each new
 schema is first tried on a canary, a tiny random model with the same vocabulary.
+
+A schema becomes our own grammar where that keeps it in full, since the engine's own reading allows blanks without end;
+any other schema goes to the engine as it is.
 """
 
 from __future__ import annotations
@@ -9,15 +12,19 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 import msgspec
 
 from fairlead.engine.openvino.api_error import ApiError, invalid, unsupported
+from fairlead.engine.openvino.ebnf import translate
+from fairlead.engine.openvino.ebnf_schema import Untranslatable
 from fairlead.engine.openvino.wire import ResponseFormat
 
-ANY_OBJECT = '{"type":"object"}'
+ANY_OBJECT: Final = {"type": "object"}
 MAX_SCHEMA_BYTES = 65_536
+MAX_GRAMMAR_BYTES = 262_144
 MAX_DEPTH = 32
 REMEMBERED = 512
 
@@ -45,12 +52,20 @@ SCHEMA_LISTS: Final = ("allOf", "anyOf", "oneOf", "prefixItems")
 SCHEMA_VALUES: Final = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
 
 
-def schema_text(format: ResponseFormat | None) -> str | None:
-    """The JSON Schema that the answer has to match, or None for free text. Raises ApiError on what cannot be kept."""
+@dataclass(frozen=True, slots=True)
+class AnswerGrammar:
+    """What an answer has to match, in one of two languages of the engine."""
+
+    language: Literal["ebnf", "json_schema"]
+    text: str
+
+
+def answer_grammar(format: ResponseFormat | None) -> AnswerGrammar | None:
+    """The grammar of the answer, or None for free text. Raises ApiError on what cannot be kept."""
     if format is None or format.type == "text":
         return None
     if format.type == "json_object":
-        return ANY_OBJECT
+        return AnswerGrammar("ebnf", translate(ANY_OBJECT))
     if format.type != "json_schema":
         raise unsupported("response_format", f"types are text, json_object and json_schema, got {format.type!r}")
     if format.json_schema is None:
@@ -59,7 +74,15 @@ def schema_text(format: ResponseFormat | None) -> str | None:
     text = msgspec.json.encode(format.json_schema.schema).decode()
     if len(text) > MAX_SCHEMA_BYTES:
         raise invalid(f"the JSON Schema is longer than {MAX_SCHEMA_BYTES} bytes", "response_format")
-    return text
+    return _translated(format.json_schema.schema) or AnswerGrammar("json_schema", text)
+
+
+def _translated(schema: Mapping[str, Any]) -> AnswerGrammar | None:
+    try:
+        text = translate(schema)
+    except Untranslatable:
+        return None
+    return AnswerGrammar("ebnf", text) if len(text) <= MAX_GRAMMAR_BYTES else None
 
 
 def _check(schema: Mapping[str, Any]) -> None:
@@ -85,30 +108,30 @@ def _nodes(schema: Any, depth: int) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 
 class GrammarCheck:
-    """Remembers which schemas compile. `open_canary` returns a function that raises RuntimeError on a bad schema."""
+    """Remembers which grammars compile. `open_canary` returns a function that raises RuntimeError on a bad one."""
 
-    def __init__(self, open_canary: Callable[[], Callable[[str], None]]) -> None:
+    def __init__(self, open_canary: Callable[[], Callable[[AnswerGrammar], None]]) -> None:
         self._open_canary = open_canary
-        self._compile: Callable[[str], None] | None = None
-        self._known: OrderedDict[str, str] = OrderedDict()  # schema -> "" or what is wrong with it
+        self._compile: Callable[[AnswerGrammar], None] | None = None
+        self._known: OrderedDict[AnswerGrammar, str] = OrderedDict()  # "" or what is wrong with it
         self._turn = asyncio.Lock()
 
-    async def check(self, schema: str) -> None:
-        """Return when the engine can take `schema`; raise ApiError when it cannot."""
+    async def check(self, grammar: AnswerGrammar) -> None:
+        """Return when the engine can take `grammar`; raise ApiError when it cannot."""
         async with self._turn:
-            if schema not in self._known:
-                self._known[schema] = await asyncio.to_thread(self._try, schema)
+            if grammar not in self._known:
+                self._known[grammar] = await asyncio.to_thread(self._try, grammar)
                 while len(self._known) > REMEMBERED:
                     self._known.popitem(last=False)
-            problem = self._known[schema]
+            problem = self._known[grammar]
         if problem:
             raise self._refusal(problem)
 
-    def _try(self, schema: str) -> str:
+    def _try(self, grammar: AnswerGrammar) -> str:
         if self._compile is None:
             self._compile = self._open_canary()
         try:
-            self._compile(schema)
+            self._compile(grammar)
         except RuntimeError as error:
             return str(error).strip().splitlines()[-1].split(": ", 2)[-1]
         return ""

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from fairlead.engine.openvino.checkpoint import ModelShape
+from fairlead.engine.openvino.grammar import AnswerGrammar
 from fairlead.engine.openvino.sampling import Sampling
 from fairlead.errors import UserError
 
@@ -63,7 +64,7 @@ def token_tensor(ids: Sequence[int]) -> Any:
 
 
 def generation_config(
-    sampling: Sampling, *, max_tokens: int, seed: int, ends: frozenset[int], schema: str | None
+    sampling: Sampling, *, max_tokens: int, seed: int, ends: frozenset[int], grammar: AnswerGrammar | None
 ) -> Any:
     """The engine's form of `sampling`. Stop strings are ours: the engine would look for them with its own tokenizer."""
     genai = load_genai()
@@ -84,9 +85,19 @@ def generation_config(
         config.top_k = sampling.top_k
         config.min_p = sampling.min_p
         config.rng_seed = seed
-    if schema is not None:
-        config.structured_output_config = genai.StructuredOutputConfig(json_schema=schema)
+    if grammar is not None:
+        config.structured_output_config = structured_output(grammar)
     config.validate()
+    return config
+
+
+def structured_output(grammar: AnswerGrammar) -> Any:
+    """The engine's form of a grammar. It is compiled not here but in the first step that needs it."""
+    config = load_genai().StructuredOutputConfig()
+    if grammar.language == "ebnf":
+        config.grammar = grammar.text
+    else:
+        config.json_schema = grammar.text
     return config
 
 

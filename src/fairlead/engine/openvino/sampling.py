@@ -42,7 +42,7 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """`max_tokens` None: up to the end of the context. `schema`: JSON Schema text that the answer has to match."""
+    """`max_tokens` None: up to the end of the context."""
 
     max_tokens: int | None
     temperature: float

@@ -12,7 +12,7 @@ from typing import Any
 from fairlead.engine.openvino.api_error import engine_failed, invalid, model_not_found, too_long
 from fairlead.engine.openvino.bodies import ChatDialect, CompletionDialect, Dialect, Envelope
 from fairlead.engine.openvino.choice import Choice, Delta
-from fairlead.engine.openvino.grammar import GrammarCheck, schema_text
+from fairlead.engine.openvino.grammar import AnswerGrammar, GrammarCheck, answer_grammar
 from fairlead.engine.openvino.openvino_api import REFUSALS, generation_config
 from fairlead.engine.openvino.sampling import Defaults, Sampling, chat_sampling, completion_sampling
 from fairlead.engine.openvino.scheduler import Batch, Job, Scheduler
@@ -113,12 +113,12 @@ async def _start(
     id_prefix: str,
     param: str,
 ) -> Answer:
-    schema = schema_text(request.response_format)
-    if schema is not None:
-        await served.grammar.check(schema)
+    grammar = answer_grammar(request.response_format)
+    if grammar is not None:
+        await served.grammar.check(grammar)
     ends = served.end_ids | sampling.stop_token_ids
     jobs = [
-        _job(served, prompt, sampling, number=number, schema=schema, param=param)
+        _job(served, prompt, sampling, number=number, grammar=grammar, param=param)
         for prompt in prompts
         for number in range(sampling.n)
     ]
@@ -133,7 +133,7 @@ async def _start(
 
 
 def _job(
-    served: Served, prompt: Sequence[int], sampling: Sampling, *, number: int, schema: str | None, param: str
+    served: Served, prompt: Sequence[int], sampling: Sampling, *, number: int, grammar: AnswerGrammar | None, param: str
 ) -> Job:
     """Choice `number` of a prompt; each has a seed of its own, or `n` choices would be one."""
     room = served.max_model_len - len(prompt)
@@ -142,7 +142,7 @@ def _job(
     max_tokens = room if sampling.max_tokens is None else sampling.max_tokens
     seed = secrets.randbits(63) if sampling.seed is None else (sampling.seed + number) % 2**63
     try:
-        config = generation_config(sampling, max_tokens=max_tokens, seed=seed, ends=served.end_ids, schema=schema)
+        config = generation_config(sampling, max_tokens=max_tokens, seed=seed, ends=served.end_ids, grammar=grammar)
     except REFUSALS as error:  # a value that the engine's own rules exclude
         raise invalid(str(error).strip().splitlines()[-1]) from None
     return Job(prompt, max_tokens, config)

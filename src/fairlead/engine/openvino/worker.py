@@ -11,7 +11,7 @@ from typing import Any
 
 import uvicorn
 
-from fairlead.engine.openvino.grammar import GrammarCheck
+from fairlead.engine.openvino.grammar import AnswerGrammar, GrammarCheck
 from fairlead.engine.openvino.metrics import Metrics
 from fairlead.engine.openvino.model_files import ModelFiles
 from fairlead.engine.openvino.scheduler import Limits, Scheduler
@@ -98,7 +98,7 @@ def _server(app: Any, settings: Settings) -> uvicorn.Server:
     )
 
 
-def _canary(files: ModelFiles) -> Callable[[str], None]:
+def _canary(files: ModelFiles) -> Callable[[AnswerGrammar], None]:
     from fairlead.engine.openvino.canary import open_canary
 
     return open_canary(files.codec.table, min(files.end_ids))
