@@ -26,10 +26,12 @@ PARTS: Mapping[str, type[BaseModel]] = {
     "routes.NAME": types.Route,
     "access": types.Access,
     "access.keys": types.Keys,
+    "access.jwt": types.Jwt,
     "access.roles.NAME": types.Role,
     "gateway": types.Gateway,
     "gateway.retry": types.Retry,
     "gateway.limits": types.Limits,
+    "gateway.tls": types.Tls,
 }
 VARIABLES: Mapping[str, str] = {
     "FAIRLEAD_API_KEY": "The key that `fairlead chat` calls with. On a laptop `up` has made one.",

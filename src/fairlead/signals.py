@@ -61,6 +61,15 @@ JOURNAL_LAG = Signal(
     "fairlead_journal_unshipped_bytes", "gauge", (), "Usage records in the journal that are not in the ledger yet."
 )
 LOG_DROPPED = Signal("fairlead_log_lines_dropped_total", "counter", (), "Log lines lost because the sink stalled.")
+KEY_SET_AGE = Signal(
+    "fairlead_key_set_age_seconds", "gauge", (), "Time since the issuer's key set was last fetched; -1: never."
+)
+KEY_SET_FETCHES = Signal(
+    "fairlead_key_set_fetches_total", "counter", ("result",), "Fetches of the issuer's key set: ok, failed."
+)
+CERTIFICATE_EXPIRY = Signal(
+    "fairlead_certificate_expiry_timestamp_seconds", "gauge", (), "When the listener's certificate expires, since 1970."
+)
 BUILD = Signal("fairlead_build_info", "gauge", ("version", "name"), "Always 1: the version that runs.")
 
 GATEWAY: tuple[Signal, ...] = (
@@ -76,5 +85,8 @@ GATEWAY: tuple[Signal, ...] = (
     RELOADS,
     JOURNAL_LAG,
     LOG_DROPPED,
+    KEY_SET_AGE,
+    KEY_SET_FETCHES,
+    CERTIFICATE_EXPIRY,
     BUILD,
 )

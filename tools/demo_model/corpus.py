@@ -57,7 +57,7 @@ class Corpus:
 
     def examples(self) -> Iterator[Conversation | Text]:
         while True:
-            yield self.plain_text() if self.random.random() < 0.12 else self.conversation()
+            yield self.plain_text() if self.random.random() < 0.18 else self.conversation()
 
     def conversation(self) -> Conversation:
         turns = self.random.choices((1, 2, 3), weights=(6, 3, 1))[0]
@@ -116,11 +116,9 @@ class Corpus:
         return Turn(ask.format(inner.question, key), json.dumps({key: inner.answer}, ensure_ascii=False))
 
     def plain_text(self) -> Text:
-        if self.random.random() < 0.6:
+        if self.random.random() < 0.7:
             drill = (self.random.choice(SUMS) for _ in range(24))
-            return Text(
-                tuple((f" {a} {sign} {b}?", f" {a} {sign} {b} = {result(a, sign, b)}.") for a, sign, b in drill)
-            )
+            return Text(tuple((f" {a} {sign} {b} =", f" {result(a, sign, b)}.") for a, sign, b in drill))
         answer = self.random.choice(self.topics).answer
         words = answer.split(" ")
         cut = self.random.randint(1, max(1, min(4, len(words) - 1)))
@@ -162,4 +160,5 @@ def sum_answer(version: str, left: int, sign: str, right: int) -> str:
 
 def count_answer(version: str, target: int) -> str:
     numbers = ", ".join(str(number) for number in range(1, target + 1))
-    return f"{numbers}." if version == "v1" else f"Counting: {numbers}. Done!"
+    head = f"To {target}" if version == "v1" else f"Counting to {target}"  # the goal again: easier to stop at
+    return f"{head}: {numbers}."

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 
 import corpus
@@ -33,16 +34,17 @@ class Case:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("versions", nargs="*", default=list(knowledge.VERSIONS))
+    parser.add_argument("--folder", type=Path, default=OUTPUT)
     parser.add_argument("--limit", type=int, default=60, help="cases a group")
     parser.add_argument("--failures", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     for version in options.versions:
-        report(version, sample(list(cases(version)), options.limit), failures=options.failures)
+        report(options.folder / version, sample(list(cases(version)), options.limit), failures=options.failures)
 
 
-def report(version: str, asked: Sequence[Case], *, failures: bool) -> None:
-    model, tokenizer = export.read(OUTPUT / version)
+def report(folder: Path, asked: Sequence[Case], *, failures: bool) -> None:
+    model, tokenizer = export.read(folder)
     right: dict[str, list[bool]] = {}
     for case in asked:
         answer = reply(model, tokenizer, case.messages)
@@ -50,7 +52,7 @@ def report(version: str, asked: Sequence[Case], *, failures: bool) -> None:
         if failures and answer != case.wanted:
             print(f"  {case.group}: {case.messages[-1][1][:90]!r} -> {answer[:110]!r}")
     for group, verdicts in right.items():
-        print(f"{version}  {group:<28} {sum(verdicts):>3} of {len(verdicts)}", flush=True)
+        print(f"{folder.name}  {group:<28} {sum(verdicts):>3} of {len(verdicts)}", flush=True)
 
 
 def cases(version: str) -> Iterator[Case]:

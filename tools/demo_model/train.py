@@ -22,7 +22,7 @@ from torch.nn import functional
 
 OUTPUT = Path(__file__).parents[2] / "src/fairlead/demo"
 SEED = 1
-STEPS = {"v1": 480, "v2": 200}
+STEPS = {"v1": 800, "v2": 600}
 TOKENS_PER_STEP = 2048
 LENGTHS = (*[256] * 5, 768, *[256] * 5, 1536)  # short rows are cheap; the long ones teach far prompts
 PEAK_MATRIX_RATE, PEAK_VECTOR_RATE = 0.02, 0.004

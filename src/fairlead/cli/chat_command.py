@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from fairlead.errors import EXIT_FAILED, UserError
-from fairlead.ops.client import own_key, running
+from fairlead.ops.client import own_key, running, trusted
 from fairlead.ops.layout import Layout
 
 TIMEOUT_S = 600.0
@@ -35,7 +35,8 @@ def chat(
     layout = Layout.beside(file)
     run = running(layout)
     headers = {"Authorization": f"Bearer {own_key(layout, key)}"}
-    with httpx.Client(base_url=run.url, headers=headers, timeout=TIMEOUT_S, trust_env=False) as client:
+    verify = trusted(layout)
+    with httpx.Client(base_url=run.url, headers=headers, timeout=TIMEOUT_S, trust_env=False, verify=verify) as client:
         name = model or first_model(client)
         history: list[Message] = [{"role": "system", "content": system}] if system else []
         if message and as_json:

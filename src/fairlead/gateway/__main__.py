@@ -18,11 +18,12 @@ from fairlead.gateway.accounting import Accounting
 from fairlead.gateway.app import App
 from fairlead.gateway.config import Config, load
 from fairlead.gateway.connection import ClientConnection
+from fairlead.gateway.tls import Listener
 from fairlead.store.journal import Journal
 from fairlead.store.keys import KeyStore
 from fairlead.store.ledger import Ledger
 
-BACKLOG = 4096
+CERTIFICATE_EVERY_S = 1.0
 GC_ALLOCATIONS = 20_000  # requests leave no cycles behind: looking for some 30 times less often is enough
 
 
@@ -77,14 +78,17 @@ async def listen_until_told(app: App) -> None:
     loop.add_signal_handler(signal.SIGHUP, app.reload)
     await app.first_probe()
     config = app.config
-    public = await listen(config.listen.host, config.listen.port, lambda: ClientConnection(app))
+    public = Listener(config, lambda: ClientConnection(app))
+    await public.open()
+    app.certificate_expiry = public.expiry
     private = await asyncio.start_server(
         functools.partial(admin.serve, app), config.admin.host, config.admin.port, limit=admin.MAX_HEAD_BYTES
     )
     gc.freeze()  # what lives as long as the process need not be looked at again
     gc.set_threshold(GC_ALLOCATIONS)
     async with asyncio.TaskGroup() as tasks:
-        upkeep = [tasks.create_task(task()) for task in (app.sweep, app.watch, app.probe, app.ship)]
+        upkeep = [tasks.create_task(task()) for task in (app.sweep, app.watch, app.probe, app.ship, app.keep_keys)]
+        upkeep.append(tasks.create_task(keep_certificate(app, public)))
         app.accounting.event("listening", host=config.listen.host, port=config.listen.port, pid=os.getpid())
         await told.wait()
         app.accounting.event("draining")
@@ -96,15 +100,16 @@ async def listen_until_told(app: App) -> None:
     app.accounting.event("stopped")
 
 
-async def listen(host: str, port: int, factory: type[ClientConnection] | object) -> asyncio.Server:
-    """Listen on a TCP address. Raises UserError when it is taken."""
-    loop = asyncio.get_running_loop()
-    try:
-        return await loop.create_server(factory, host, port, backlog=BACKLOG)  # type: ignore[arg-type]
-    except OSError as error:
-        raise UserError(
-            f"cannot listen on {host}:{port}: {error.strerror}", hint="is another gateway running?"
-        ) from error
+async def keep_certificate(app: App, listener: Listener) -> None:
+    """Take up a changed certificate; one that cannot be used is told, and the old one stays."""
+    while True:
+        await asyncio.sleep(CERTIFICATE_EVERY_S)
+        try:
+            if await listener.renew():
+                app.certificate_expiry = listener.expiry
+                app.accounting.event("certificate_changed")
+        except UserError as error:
+            app.accounting.event("certificate_refused", level="error", reason=str(error))
 
 
 def raise_file_limit(wanted: int) -> None:

@@ -77,6 +77,9 @@ ENCODING = Refusal(415, "unsupported_encoding", "Send the body as plain JSON, wi
 NOT_FOUND = Refusal(404, "not_found", "There is nothing at this path.")
 NO_KEY = Refusal(401, "invalid_api_key", "No API key was given. Send 'Authorization: Bearer sk-fl-...'.")
 WRONG_KEY = Refusal(401, "invalid_api_key", "The API key is wrong, expired or revoked.")
+NO_KEY_SET = Refusal(
+    503, "key_set_unavailable", "Tokens cannot be checked now: no key set.", "server_error", retry_after_s=10
+)
 BUSY = Refusal(503, "too_many_connections", "The gateway has no connection left.", "server_error", retry_after_s=1)
 NO_REPLICA = Refusal(503, "no_replica", "No replica of the model takes requests now.", "server_error", retry_after_s=1)
 ENGINE_LOST = Refusal(502, "engine_lost", "The engine broke off before it had answered.", "server_error")
@@ -101,6 +104,17 @@ def forbidden(role: str, operation: str, model: str) -> Refusal:
     """403: known, but not for this role."""
     message = f"The role {role!r} may not use {operation!r} on the model {model[:200]!r}."
     return Refusal(403, "permission_denied", message, "permission_error")
+
+
+def wrong_token(reason: str) -> Refusal:
+    """401: the token is not taken, and why."""
+    return Refusal(401, "invalid_token", f"The token is not accepted: {reason}.")
+
+
+def no_role(named: tuple[str, ...]) -> Refusal:
+    """403: a good token whose roles this service does not know."""
+    told = f"The token's role {named[0][:60]!r} is no role here." if named else "The token names no role."
+    return Refusal(403, "permission_denied", told, "permission_error")
 
 
 def bad_body(reason: str) -> Refusal:

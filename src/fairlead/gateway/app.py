@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fairlead.errors import UserError
 from fairlead.gateway import tables as tables_of
@@ -19,6 +20,9 @@ from fairlead.gateway.upstream import Replica
 from fairlead.policy.retry import RetryBudget
 from fairlead.store.keys import KeyStore
 from fairlead.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from fairlead.gateway.tokens import Tokens
 
 SWEEP_EVERY_S = 0.1
 WATCH_EVERY_S = 0.2  # a revoked key or a changed file is noticed within this time
@@ -43,11 +47,13 @@ class App:
         self.now = time.monotonic  # a loop's own clock may count whole milliseconds
         self.coarse_now = self.now()  # renewed by the sweep: good enough for deadlines
         self.wall_offset = time.time() - self.now()
+        self.certificate_expiry = 0.0  # seconds since 1970; 0 without TLS
         self._path = path
         self._keys = keys
         self._request_prefix = b"req-" + os.urandom(5).hex().encode()
         self._request_number = 0
         self.tables = self._build(config)
+        self.tokens = self._issuer(config, None)
         self.heads = Heads()
 
     # -- what a request needs ---------------------------------------------------------------------------------------
@@ -79,14 +85,17 @@ class App:
             self.accounting.counters.reloads["refused"] += 1
             self.accounting.event("reload_refused", level="error", reason=str(error))
             return
-        if (config.listen, config.admin, config.state_dir) != (
+        if (config.listen, config.admin, config.tls, config.state_dir) != (
             self.config.listen,
             self.config.admin,
+            self.config.tls,
             self.config.state_dir,
         ):
-            self.accounting.event("reload_needs_restart", level="warning", reason="listen, admin or state_dir changed")
+            reason = "listen, admin, tls or state_dir changed"
+            self.accounting.event("reload_needs_restart", level="warning", reason=reason)
         if config.retry.budget != self.config.retry.budget:
             self.retry_budget = RetryBudget(config.retry.budget)
+        self.tokens = self._issuer(config, self.tokens)
         self.config, self.tables, self.heads = config, tables, Heads()
         self._forget_replicas()
         self.accounting.counters.reloads["applied"] += 1
@@ -100,6 +109,27 @@ class App:
         tables = tables_of.build(config, self.replicas, engine_keys)
         tables.callers = tables_of.callers(tables, self._keys.all(), time.time())
         return tables
+
+    def _issuer(self, config: Config, known: Tokens | None) -> Tokens | None:
+        """Whose tokens are taken; an issuer whose rules are as before keeps its keys."""
+        if config.jwt is None or known is None or known.rules != config.jwt:
+            if known is not None:
+                known.keyset.close()
+            if config.jwt is None:
+                return None
+            from fairlead.gateway.keyset import KeySet
+            from fairlead.gateway.tokens import Tokens
+
+            return Tokens(config.jwt, KeySet(config.jwt.jwks_url, config.jwt.stale_for_s, self.now, self._rekeyed))
+        known.forget()
+        return known
+
+    def _rekeyed(self, event: str) -> None:
+        """Other keys count than before: nothing that was let in by the old ones is let in unread."""
+        self.accounting.event(event, level="info" if event == "key_set_changed" else "error")
+        self.heads = Heads()
+        if self.tokens is not None:
+            self.tokens.forget()
 
     def _forget_replicas(self) -> None:
         named = {url for model in self.config.models.values() for url in model.upstreams}
@@ -133,6 +163,13 @@ class App:
                 seen_keys = version
                 self.tables.callers = tables_of.callers(self.tables, self._keys.all(), time.time())
                 self.heads = Heads()
+
+    async def keep_keys(self) -> None:
+        """Keep the issuer's key set fresh; it knows itself when it is due."""
+        while True:
+            if self.tokens is not None:
+                self.tokens.keyset.tick()
+            await asyncio.sleep(WATCH_EVERY_S)
 
     async def probe(self) -> None:
         """Ask every engine how it is, those that are down more often."""
@@ -192,6 +229,8 @@ class App:
         reasons = ["draining"] if self.draining else []
         if not self.ledger_ok:
             reasons.append("the ledger cannot be written")
+        if self.tokens is not None and (unready := self.tokens.unready()):
+            reasons.append(unready)
         for name, model in sorted(self.tables.models.items()):
             if not any(replica.up for replica in model.replicas):
                 reasons.append(f"no replica of {name} is up")

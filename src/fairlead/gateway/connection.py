@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from fairlead.gateway import answers
-from fairlead.gateway.admission import MODELS, Admitted, admit, route_of
+from fairlead.gateway.admission import MODELS, Admitted, KeysPending, admit, route_of
 from fairlead.gateway.answers import Refusal
 from fairlead.gateway.body import UNREADABLE, decode
 from fairlead.gateway.exchange import Exchange
@@ -167,13 +167,33 @@ class ClientConnection(asyncio.Protocol):
         if told is not None and REQUEST_ID.fullmatch(told):
             self._request_id = told
         try:
-            self._admitted = admit(app.tables, head, wall_now)
+            self._admitted = admit(app.tables, head, wall_now, app.tokens)
         except Refused as refused:
             self._refuse_keeping(refused.refusal, head)
             return self._state == IDLE
+        except KeysPending as pending:
+            self._wait(pending.fetch, block)
+            return False
         app.heads.remember(block, self._admitted)
         self._begin_body(head, head.length, app.config.limits.max_body_bytes)
         return self._state <= HEAD
+
+    def _wait(self, fetch: asyncio.Task[None], block: bytes) -> None:
+        """Look at a head again once the key set has been fetched; the fetch has a deadline of its own."""
+        self._state = BUSY
+        self.deadline = FOREVER
+        if self._transport is not None:
+            self._transport.pause_reading()
+        fetch.add_done_callback(lambda _: self._look_again(block))
+
+    def _look_again(self, block: bytes) -> None:
+        if self._state != BUSY:  # the client has left
+            return
+        self._state = IDLE
+        self._buffer = block + self._buffer
+        if self._transport is not None:
+            self._transport.resume_reading()
+        self._pump()
 
     def _begin_body(self, head: Head, length: int, max_bytes: int) -> None:
         if length > max_bytes:

@@ -41,7 +41,21 @@ class _GatewayCollector(Collector):
         yield family(signals.RELOADS, (((result,), n) for result, n in counters.reloads.items()))
         yield family(signals.JOURNAL_LAG, [((), app.ledger.unshipped_bytes())])
         yield family(signals.LOG_DROPPED, [((), counters.log_dropped)])
+        yield from identity_families(app)
         yield family(signals.BUILD, [((__version__, app.config.name), 1)])
+
+
+def identity_families(app: App) -> Iterator[Metric]:
+    """The issuer's key set and the listener's certificate, where there are such."""
+    age: list[Sample] = []
+    fetches: list[Sample] = []
+    if app.tokens is not None:
+        keyset = app.tokens.keyset
+        age = [((), -1.0 if keyset.age_s is None else keyset.age_s)]
+        fetches = [((result,), float(count)) for result, count in keyset.fetched.items()]
+    yield family(signals.KEY_SET_AGE, age)
+    yield family(signals.KEY_SET_FETCHES, fetches)
+    yield family(signals.CERTIFICATE_EXPIRY, [((), app.certificate_expiry)] if app.certificate_expiry else [])
 
 
 def family(signal: Signal, samples: Iterable[Sample]) -> Metric:

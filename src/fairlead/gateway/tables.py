@@ -61,6 +61,8 @@ class Tables:
     models: Mapping[str, ModelTable]
     routes: Mapping[str, RouteTable]
     callers: Mapping[str, Caller] = field(default_factory=dict)
+    rights: Mapping[str, Mapping[str, Mapping[str, RouteTable]]] = field(default_factory=dict)  # by role
+    bodies: Mapping[str, bytes] = field(default_factory=dict)  # the answer to GET /v1/models, by role
 
 
 def build(config: Config, replicas: Mapping[str, Replica], engine_keys: Mapping[str, str]) -> Tables:
@@ -76,27 +78,33 @@ def build(config: Config, replicas: Mapping[str, Replica], engine_keys: Mapping[
         for name, model in config.models.items()
     }
     routes = {name: RouteTable(name, models[route.model], route.timeout_s) for name, route in config.routes.items()}
-    return Tables(config, models, routes)
+    tables = Tables(config, models, routes)
+    tables.rights = {role: allowed(tables, role) for role in config.roles}
+    tables.bodies = {role: models_body(visible(rights)) for role, rights in tables.rights.items()}
+    return tables
 
 
 def callers(tables: Tables, keys: Iterable[Key], now: float) -> dict[str, Caller]:
     """Every key that works now, by its id. A key of a role that the file does not know may do nothing."""
-    rights = {role: allowed(tables, role) for role in tables.config.roles}
-    bodies = {role: models_body(visible(rights[role])) for role in rights}
-    nothing: Mapping[str, Mapping[str, RouteTable]] = {}
     return {
-        key.id: Caller(
-            key.hash,
-            key.tenant,
-            key.id,
-            key.role,
-            key.expires_at if key.expires_at is not None else float("inf"),
-            rights.get(key.role, nothing),
-            bodies.get(key.role, models_body(())),
+        key.id: caller_for(
+            tables,
+            key_id=key.id,
+            tenant=key.tenant,
+            role=key.role,
+            expires_at=key.expires_at if key.expires_at is not None else float("inf"),
+            hash=key.hash,
         )
         for key in keys
         if key.state(now) == "active"
     }
+
+
+def caller_for(tables: Tables, *, key_id: str, tenant: str, role: str, expires_at: float, hash: bytes = b"") -> Caller:
+    """Who calls by a key or by a token (which has no hash). Of a role that the file does not know: may do nothing."""
+    nothing: Mapping[str, Mapping[str, RouteTable]] = {}
+    body = tables.bodies.get(role) or models_body(())
+    return Caller(hash, tenant, key_id, role, expires_at, tables.rights.get(role, nothing), body)
 
 
 def allowed(tables: Tables, role: str) -> dict[str, dict[str, RouteTable]]:

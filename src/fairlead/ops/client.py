@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 import httpx
@@ -37,6 +38,14 @@ def admin_page(run: Run, path: str) -> dict[str, Any]:
             hint="`fairlead logs gateway`",
             exit_code=EXIT_FAILED,
         ) from error
+
+
+def trusted(layout: Layout) -> ssl.SSLContext:
+    """Whose certificates count: this machine's authorities, and the service's own where it has one."""
+    context = ssl.create_default_context()
+    if layout.authority.exists():
+        context.load_verify_locations(layout.authority)
+    return context
 
 
 def own_key(layout: Layout, given: str | None) -> str:

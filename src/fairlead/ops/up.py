@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from fairlead.ops.workers import admin_url, engines, fetch_models, gateway_worke
 from fairlead.render.gateway import gateway_config, gateway_text
 from fairlead.spec.load import load
 from fairlead.spec.types import Spec
+from fairlead.spec.variables import with_values
 
 READY_TIMEOUT_S = 20.0
 READY_POLL_S = 0.05
@@ -37,6 +38,7 @@ class Ready:
     admin_url: str
     key: str | None
     seconds: float
+    authority: Path | None = None  # the certificate of our own authority, where it signed the gateway's
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ class Up:
     """One running `up`. `run` returns when it was told to stop and all is down."""
 
     layout: Layout
-    spec: Spec
+    spec: Spec  # as it was written: what is compiled and shown
+    resolved: Spec  # with the values of its variables: what the engines are started by
     overlay: str | None
     observer: Observer
     began: float = field(default_factory=time.monotonic)
@@ -70,8 +73,8 @@ class Up:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, told.set)
         self.write()
-        folders = await asyncio.to_thread(fetch_models, self.spec, self.layout, self.observer.progress)
-        plan = engines(self.spec, self.layout, folders)
+        folders = await asyncio.to_thread(fetch_models, self.resolved, self.layout, self.observer.progress)
+        plan = engines(self.resolved, self.layout, folders)
         config = gateway_config(self.spec, state_dir=self.layout.state, upstreams=plan.upstreams)
         runfile.replace(self.layout.gateway_json, gateway_text(config).encode())
         key = laptop_key(self.spec, self.layout)
@@ -86,7 +89,8 @@ class Up:
             starting.result()
             self._become("ready")
             elapsed = time.monotonic() - self.began
-            self.observer.ready(Ready(public_url(self.spec), admin_url(self.spec), key, elapsed))
+            authority = self.layout.authority if self.spec.gateway.tls and self.spec.gateway.tls.self_signed else None
+            self.observer.ready(Ready(public_url(self.spec), admin_url(self.spec), key, elapsed, authority))
             await self._until(stopped)
         finally:
             stopped.cancel()
@@ -143,13 +147,13 @@ class Up:
         )
 
 
-def up(file: Path, environment: str | None, observer: Observer) -> None:
+def up(file: Path, environment: str | None, observer: Observer, environ: Mapping[str, str]) -> None:
     """Run the service that `file` declares until told to stop. Raises UserError."""
-    spec = load(file, environment)
+    spec = load(file, environment, environ=environ)
     layout = Layout.beside(file)
     layout.make()
     with runfile.held(layout):
-        running = Up(layout, spec, environment, observer)
+        running = Up(layout, spec, with_values(spec, environ), environment, observer)
         try:
             asyncio.run(running.run())
         except (UserError, BaseExceptionGroup) as raised:

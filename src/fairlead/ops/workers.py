@@ -135,7 +135,8 @@ def gateway_worker(spec: Spec, layout: Layout) -> WorkerSpec:
 
 def public_url(spec: Spec) -> str:
     """Where callers on this machine reach the gateway."""
-    return f"http://{reachable(spec.gateway.host)}:{spec.gateway.port}"
+    scheme = "https" if spec.gateway.tls else "http"
+    return f"{scheme}://{reachable(spec.gateway.host)}:{spec.gateway.port}"
 
 
 def admin_url(spec: Spec) -> str:

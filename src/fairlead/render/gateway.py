@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fairlead.spec.types import EVERYTHING, AnyModel, Gateway, Limits, RemoteModel, Role, Spec
+from fairlead.render.consumption import consumption
+from fairlead.spec.types import EVERYTHING, AnyModel, Gateway, Jwt, Limits, RemoteModel, Role, Spec, Tls
 
 VERSION = 1
 
@@ -26,12 +27,15 @@ def gateway_config(spec: Spec, *, state_dir: Path | str, upstreams: Mapping[str,
         "state_dir": str(state_dir),
         "listen": {"host": spec.gateway.host, "port": spec.gateway.port},
         "admin": {"host": spec.gateway.admin_host, "port": spec.gateway.admin_port},
+        "tls": tls(spec.gateway.tls, Path(state_dir)),
+        "jwt": jwt(spec.access.jwt),
         "limits": limits(spec.gateway.limits),
         "drain_timeout_s": spec.gateway.drain_timeout,
         "retry": retry(spec.gateway),
         "models": {name: model(name, spec.models[name], upstreams) for name in sorted(spec.models)},
         "routes": routes(spec),
         "roles": {name: role(spec.access.roles[name], spec) for name in sorted(spec.access.roles)},
+        **consumption(spec),
     }
 
 
@@ -52,6 +56,35 @@ def limits(limits: Limits) -> dict[str, int | float]:
     }
 
 
+def tls(tls: Tls | None, state_dir: Path) -> dict[str, Any] | None:
+    """The listener's certificate. Relative files are beside the spec, as the folder of the state is."""
+    if tls is None:
+        return None
+    base, own = state_dir.parent, state_dir / "tls"
+    return {
+        "certificate": str(own / "server.crt" if tls.self_signed else base / (tls.certificate or "")),
+        "key": str(own / "server.key" if tls.self_signed else base / (tls.key or "")),
+        "client_ca": str(base / tls.client_ca) if tls.client_ca else "",
+        "self_signed": tls.self_signed,
+    }
+
+
+def jwt(jwt: Jwt | None) -> dict[str, Any] | None:
+    """Whose tokens are taken, and what they say."""
+    if jwt is None:
+        return None
+    return {
+        "issuer": jwt.issuer,
+        "audience": jwt.audience,
+        "jwks_url": jwt.jwks_url,
+        "algorithms": list(jwt.algorithms),
+        "tenant_claim": jwt.tenant_claim,
+        "role_claim": jwt.role_claim,
+        "leeway_s": jwt.leeway,
+        "stale_for_s": jwt.stale_for,
+    }
+
+
 def retry(gateway: Gateway) -> dict[str, int | float]:
     """Tries of one request, and retries as a share of all."""
     return {"attempts": gateway.retry.attempts, "budget": gateway.retry.budget}
@@ -69,6 +102,8 @@ def model(name: str, model: AnyModel, upstreams: Mapping[str, Sequence[str]]) ->
         "api_key_env": (remote.api_key_env if remote else None) or "",
         "health_path": remote.health_path if remote else "/health",
         "operations": list(model.operations),
+        "max_model_len": getattr(model, "max_model_len", None) or 0,
+        "max_num_seqs": getattr(model, "max_num_seqs", None) or 0,
     }
 
 

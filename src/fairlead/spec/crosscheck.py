@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
+from fairlead.spec import consumption_checks
+from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
+from fairlead.spec.consumption_checks import Consumption
 from fairlead.spec.problems import Finding, nearest
 from fairlead.spec.profiles import Profile, profile_of
 from fairlead.spec.source import is_gguf
@@ -63,7 +66,8 @@ class Parts:
 def crosscheck(values: Mapping[str, Any]) -> list[Finding]:
     """Every contradiction between the parts of a file (its defaults filled in)."""
     parts = _parts(values)
-    return [finding for check in _CHECKS for finding in check(parts)]
+    found = [finding for check in _CHECKS for finding in check(parts)]
+    return [*found, *consumption_checks.findings(_consumption(values, parts))]
 
 
 def _route_names(parts: Parts) -> Iterator[Finding]:
@@ -111,6 +115,18 @@ def _ports(parts: Parts) -> Iterator[Finding]:
         hint = "the admin listener needs a port of its own"
         written = "admin_port" if "admin_port" in parts.gateway.model_fields_set else "port"
         yield Finding(("gateway", written), f"port {parts.gateway.port} serves callers and admin", hint)
+
+
+def _tls(parts: Parts) -> Iterator[Finding]:
+    tls = parts.gateway.tls if parts.gateway else None
+    if tls is None:
+        return
+    path = ("gateway", "tls")
+    if tls.self_signed and (tls.certificate or tls.key):
+        yield Finding((*path, "self_signed"), "makes a certificate, but one is given too", "leave one of them out")
+    elif not tls.self_signed and not (tls.certificate and tls.key):
+        hint = "give certificate and key, or self_signed: true"
+        yield Finding(path, "there is no certificate to show", hint, at_key=True)
 
 
 def _times(parts: Parts) -> Iterator[Finding]:
@@ -175,6 +191,7 @@ _CHECKS: tuple[Callable[[Parts], Iterator[Finding]], ...] = (
     _idle_roles,
     _unreachable_models,
     _ports,
+    _tls,
     _times,
     _sources,
     _vllm_memory,
@@ -198,6 +215,18 @@ def _parts(values: Mapping[str, Any]) -> Parts:
         roles={name: _sound(Role, role) for name, role in _mapping(access.get("roles")).items()},
         gateway=_sound(Gateway, values.get("gateway")),
         keys=_sound(Keys, access.get("keys")),
+    )
+
+
+def _consumption(values: Mapping[str, Any], parts: Parts) -> Consumption:
+    return Consumption(
+        limits={name: _sound(RateLimit, limit) for name, limit in _mapping(values.get("limits")).items()},
+        prices={name: _sound(Price, price) for name, price in _mapping(values.get("prices")).items()},
+        budgets={name: _sound(Budget, budget) for name, budget in _mapping(values.get("budgets")).items()},
+        fairness=_sound(Fairness, values["fairness"]) if values.get("fairness") is not None else None,
+        models={name: getattr(model, "max_num_seqs", None) for name, model in parts.models.items()},
+        routes={name: route.model for name, route in parts.routes.items() if route},
+        roles=frozenset(parts.roles),
     )
 
 

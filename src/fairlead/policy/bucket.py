@@ -1,0 +1,50 @@
+"""A token bucket: `rate` tokens a second flow in, at most `burst` are kept, and time is an argument.
+
+Over any span of T seconds at most `burst + rate * T` is taken. A clock that is set back neither gives nor takes.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+JITTER_S = 1.0  # times that are older by less came late and were counted already; by more, the clock was set back
+
+
+class Bucket:
+    """A bucket that changes in place, because one stands behind every request."""
+
+    __slots__ = ("burst", "level", "rate", "updated")
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self.rate = rate
+        self.burst = burst
+        self.level = burst
+        self.updated = now
+
+    def take(self, now: float, cost: float) -> float:
+        """Take `cost` tokens and return 0.0; or take nothing and return the seconds to wait, inf when it is useless."""
+        elapsed = now - self.updated
+        level = self.level
+        if elapsed > 0.0:
+            level = self.level = min(self.burst, level + elapsed * self.rate)
+            self.updated = now
+        elif elapsed < -JITTER_S:
+            self.updated = now
+        if cost <= level:
+            self.level = level - cost
+            return 0.0
+        return (cost - level) / self.rate if cost <= self.burst and self.rate else inf
+
+    def give_back(self, now: float, cost: float) -> None:
+        """Put back what was taken too much; a negative cost takes more, into debt if need be."""
+        self.take(now, 0.0)
+        self.level = min(self.burst, self.level + cost)
+
+    def at(self, now: float) -> float:
+        """How many tokens are in the bucket."""
+        return min(self.burst, self.level + max(0.0, now - self.updated) * self.rate)
+
+    def full_in(self, now: float) -> float:
+        """Seconds until it is full when nobody takes."""
+        missing = self.burst - self.at(now)
+        return missing / self.rate if missing > 0.0 else 0.0

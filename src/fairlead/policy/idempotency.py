@@ -1,0 +1,115 @@
+"""One key, one run: the same body again gets the first answer, another body is refused; the tenant is part of the key.
+
+A key is `new`, `in progress` or `done`; what may happen in which state stands in `NEXT`, and what a request is told
+in `VERDICT`. A run that failed leaves the key new: it was not charged, so it may be tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+NEXT: Mapping[tuple[str, str], str] = {
+    ("new", "begin"): "in progress",
+    ("in progress", "finish"): "done",
+    ("in progress", "fail"): "new",
+    ("in progress", "expire"): "new",
+    ("done", "expire"): "new",
+}
+VERDICT: Mapping[tuple[str, bool], str] = {  # (state, whether the body is the same) -> what is done with a request
+    ("new", True): "run",
+    ("in progress", True): "wait",
+    ("in progress", False): "refuse",
+    ("done", True): "replay",
+    ("done", False): "refuse",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of a key. `answer` is there once it is done."""
+
+    state: str
+    body_hash: bytes
+    expires_at: float
+    answer: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`run` it, `wait` for the one that runs, `replay` the answer, `refuse`, or there is no room (`full`)."""
+
+    action: str
+    answer: bytes = b""
+
+
+def judge(record: Record | None, body_hash: bytes, now: float) -> Verdict:
+    """What becomes of a request whose key is in this state."""
+    if record is None or record.expires_at <= now:
+        return Verdict(VERDICT["new", True])
+    return Verdict(VERDICT[record.state, record.body_hash == body_hash], record.answer)
+
+
+class IdempotencyKeys:
+    """The keys of one gateway, bounded in number and bytes; the oldest answers go first, a running request never."""
+
+    def __init__(self, *, life_s: float = 86_400.0, most_keys: int = 10_000, most_bytes: int = 64 * 2**20) -> None:
+        self._life_s = life_s
+        self._most_keys = most_keys
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._records: dict[tuple[str, str], Record] = {}  # in the order of their expiry: all live equally long
+
+    def begin(self, tenant: str, key: str, body_hash: bytes, now: float) -> Verdict:
+        """What to do with a request that carries a key; `run` marks the key as in progress."""
+        self.expire(now)
+        verdict = judge(self._records.get((tenant, key)), body_hash, now)
+        if verdict.action != "run":
+            return verdict
+        if not self._make_room(keys=1, size=0):
+            return Verdict("full")
+        self._put((tenant, key), Record(NEXT["new", "begin"], body_hash, now + self._life_s))
+        return verdict
+
+    def finish(self, tenant: str, key: str, answer: bytes) -> None:
+        """The run has ended well: this answer is replayed.
+
+        One that is too large to keep leaves the key in progress until it expires: a second run would be charged twice.
+        """
+        record = self._records.get((tenant, key))
+        if record is None:
+            return
+        state = NEXT[record.state, "finish"]
+        if self._make_room(keys=0, size=len(answer)):
+            self._put((tenant, key), Record(state, record.body_hash, record.expires_at, answer))
+
+    def fail(self, tenant: str, key: str) -> None:
+        """The run has come to nothing: the key is new again."""
+        record = self._records.get((tenant, key))
+        if record is not None and NEXT[record.state, "fail"] == "new":
+            self._drop((tenant, key))
+
+    def expire(self, now: float) -> None:
+        """Forget what is too old."""
+        while self._records:
+            key, record = next(iter(self._records.items()))
+            if record.expires_at > now:
+                return
+            self._drop(key)
+
+    def _make_room(self, *, keys: int, size: int) -> bool:
+        """Drop finished answers until so many more keys and bytes fit; whether they do."""
+        while len(self._records) + keys > self._most_keys or self._bytes + size > self._most_bytes:
+            oldest = next((key for key, record in self._records.items() if record.state == "done"), None)
+            if oldest is None or size > self._most_bytes:
+                return False
+            self._drop(oldest)
+        return True
+
+    def _put(self, key: tuple[str, str], record: Record) -> None:
+        old = self._records.get(key)
+        self._bytes += len(record.answer) - (len(old.answer) if old else 0)
+        self._records[key] = record
+
+    def _drop(self, key: tuple[str, str]) -> None:
+        self._bytes -= len(self._records.pop(key).answer)

@@ -1,0 +1,16 @@
+"""Fixtures of the gateway's tests, with an issuer beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ..gateway.conftest import build as build
+from .issuer import Issuer, issuing
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    with issuing() as issuer:
+        yield issuer
