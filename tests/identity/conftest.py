@@ -6,8 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from ..gateway.conftest import build as build
+from gateway.conftest import build
+
 from .issuer import Issuer, issuing
+
+__all__ = ["build"]
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from fairlead.cli.arguments import duration
 from fairlead.cli.show import console, table
 from fairlead.errors import UserError
 from fairlead.ops.layout import Layout
-from fairlead.store.ledger import GROUPS, Ledger, Total
+from fairlead.store.contract import GROUPS, Total
+from fairlead.store.ledger import Ledger
 
 COUNTS = ("requests", "errors", "prompt_tokens", "cached_tokens", "completion_tokens")
 

@@ -82,8 +82,9 @@ class SharedCounter:
 class Lease:
     """The replica's side: a pool to take from, as a Bucket is one, filled by slices.
 
-    The caller asks `ask(now)` every now and then (several times in `life_s`, the next when the last is answered), sends what it returns to the store, and
-    tells what came of it by `granted` or `lost`. Nothing here waits for the store.
+    The caller asks `ask(now)` every now and then (several times in `life_s`, the next when the last is answered),
+    sends what it returns to the store, and tells what came of it by `granted` or `lost`. Nothing here waits for the
+    store.
     """
 
     __slots__ = (
