@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -89,7 +89,10 @@ class Issuer:
         self.keys: dict[str, PrivateKey] = dict(KEYS)
         self.status = 200
         self.body: bytes | None = None
+        self.fields: dict[str, str] = {}
         self.fetches = 0
+        self.gate = threading.Event()  # while it is not set, answers wait
+        self.gate.set()
         self.port = 0
         self._server: ThreadingHTTPServer | None = None
 
@@ -107,11 +110,15 @@ class Issuer:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 issuer.fetches += 1
+                issuer.gate.wait(30.0)
                 body = issuer.set_text() if issuer.body is None else issuer.body
                 self.send_response(issuer.status)
                 self.send_header("content-length", str(len(body)))
+                for name, value in issuer.fields.items():
+                    self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(body)
+                with suppress(OSError):  # who asked has gone
+                    self.wfile.write(body)
 
             def log_message(self, format: str, *args: Any) -> None: ...
 
@@ -120,6 +127,7 @@ class Issuer:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def down(self) -> None:
+        self.gate.set()
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()

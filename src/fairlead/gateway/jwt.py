@@ -62,7 +62,12 @@ class Identity:
 
 def identify(token: bytes, keys: Keys, rules: Jwt, wall_now: float) -> Identity:
     """Who a token speaks for. Raises Rejected."""
-    return identity(read_object(verified(token, keys, rules.algorithms)), rules, wall_now)
+    payload = verified(token, keys, rules.algorithms)
+    try:
+        claims = read_object(payload)
+    except Unreadable as error:
+        raise Rejected(str(error)) from error
+    return identity(claims, rules, wall_now)
 
 
 def verified(token: bytes, keys: Keys, algorithms: Sequence[str]) -> bytes:

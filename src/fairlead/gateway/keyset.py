@@ -25,6 +25,7 @@ FETCH_TIMEOUT_S = 5.0
 MAX_SET_BYTES = 1024 * 1024
 MAX_KEYS = 200
 MIN_RSA_BITS = 2048
+HEADERS = {"accept": "application/json", "accept-encoding": "identity"}  # so that MAX_SET_BYTES holds for what is read
 PUBLIC_TYPES = frozenset({"RSA", "EC", "OKP"})
 PRIVATE_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
@@ -44,8 +45,9 @@ class KeySet:
         self.begun_at = now()
         self.failing = False  # the last fetch failed: what is unknown now may be known to the issuer
         self.trouble = ""
-        self._stale_for_s = stale_for_s
         self.now = now
+        self._stale_for_s = stale_for_s
+        self._refresh_every_s = min(REFRESH_EVERY_S, stale_for_s / 2)
         self._changed = changed
         self._tried_at = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
@@ -72,7 +74,7 @@ class KeySet:
     def tick(self) -> None:
         """Fetch when it is time to, and notice when the keys have become too old. Called a few times a second."""
         age = self.age_s
-        if age is None or age >= REFRESH_EVERY_S or self.failing:
+        if age is None or age >= self._refresh_every_s or self.failing:
             self.refetch()
         if self._was_usable and not self.usable():
             self._was_usable = False
@@ -143,11 +145,11 @@ async def get(url: str) -> bytes:
         async with (
             asyncio.timeout(FETCH_TIMEOUT_S),
             httpx.AsyncClient(verify=tls, trust_env=False, timeout=FETCH_TIMEOUT_S) as client,
-            client.stream("GET", url, headers={"accept": "application/json"}) as answer,
+            client.stream("GET", url, headers=HEADERS) as answer,
         ):
             if answer.status_code != 200:
                 raise NoKeySet(f"status {answer.status_code}")
-            async for piece in answer.aiter_bytes():
+            async for piece in answer.aiter_raw():
                 body += piece
                 if len(body) > MAX_SET_BYTES:
                     raise NoKeySet("the answer is too large")

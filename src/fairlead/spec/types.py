@@ -167,7 +167,7 @@ class Jwt(Closed):
     """The claim that names the role, or lists several: the first that is a role of this file counts."""
     leeway: Seconds = Field(30.0, ge=0, le=300)
     """How far the issuer's clock may be from ours."""
-    stale_for: Seconds = Field(86_400.0, gt=0)
+    stale_for: Seconds = Field(86_400.0, ge=60)
     """How long the last key set serves while a new one cannot be fetched; then tokens are answered with 503."""
 
 
