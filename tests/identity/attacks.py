@@ -1,4 +1,4 @@
-"""Tokens that somebody might try: each should be refused, whatever is wrong with it. Built from good keys and claims."""
+"""Tokens that somebody might try: each should be refused. Built from good keys and claims, and wrong in one thing."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 from typing import Any
 
 import pytest
@@ -54,8 +55,6 @@ GOOD: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("said", GOOD.values(), ids=GOOD)
 def test_what_a_good_token_may_say(guarded: Guarded, said: dict[str, Any]) -> None:
-    import time
-
     house, _ = guarded
     said = {
         (name.removesuffix("_in")): (int(time.time()) + value if name.endswith("_in") else value)
@@ -65,7 +64,7 @@ def test_what_a_good_token_may_say(guarded: Guarded, said: dict[str, Any]) -> No
 
 
 def test_no_attack_gets_in(guarded: Guarded) -> None:
-    house, issuer = guarded
+    house, _ = guarded
     house.replicas[0].forget()
     with issuing() as theirs:
         theirs.keys = {"own": FOREIGN_RSA, "rsa": FOREIGN_RSA}

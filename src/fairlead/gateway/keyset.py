@@ -14,10 +14,10 @@ from typing import Any
 
 import httpx  # not quick, but no request waits for it; this module is only imported where tokens are taken
 from joserfc.errors import JoseError
-from joserfc.jwk import Key, RSAKey, import_key
+from joserfc.jwk import Key, import_key
 
 from fairlead.gateway.jwt import MAX_KID, Keys
-from fairlead.gateway.strict import Unreadable, read_object
+from fairlead.gateway.strict import Unreadable, from_base64url, read_object
 
 REFRESH_EVERY_S = 300.0
 MIN_GAP_S = 10.0  # between the starts of two fetches, whatever asks for them: unknown kids, failures, age
@@ -129,12 +129,14 @@ def key_of(entry: Any) -> Key | None:
     if not isinstance(kid, str) or len(kid) > MAX_KID:
         return None
     try:
+        if entry["kty"] == "RSA" and int.from_bytes(from_base64url(entry["n"].encode())).bit_length() < MIN_RSA_BITS:
+            return None
         key = import_key(entry)
         key.check_use("sig")
         key.check_key_op("verify")
-    except (JoseError, ValueError, TypeError, KeyError):
+    except (JoseError, Unreadable, ValueError, TypeError, KeyError, AttributeError):
         return None
-    return None if isinstance(key, RSAKey) and key.public_key.key_size < MIN_RSA_BITS else key
+    return key
 
 
 async def get(url: str) -> bytes:
