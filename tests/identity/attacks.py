@@ -129,9 +129,9 @@ def keys_that_they_bring(url: str) -> Iterator[tuple[str, str]]:
 def extensions() -> Iterator[tuple[str, str]]:
     for value in (["exp"], ["b64"], [], ["crit"], "exp", None, ["http://example.com/x"]):
         yield f"crit {value}", raw_token(header(crit=value), payload(), RSA_KEY)
-    for value in (False, True, None):
-        yield f"b64 {value}", raw_token(header(b64=value, crit=["b64"]), payload(), RSA_KEY)
-        yield f"b64 {value}, not critical", raw_token(header(b64=value), payload(), RSA_KEY)
+    for encoded in (False, True, None):
+        yield f"b64 {encoded}", raw_token(header(b64=encoded, crit=["b64"]), payload(), RSA_KEY)
+        yield f"b64 {encoded}, not critical", raw_token(header(b64=encoded), payload(), RSA_KEY)
     head = b64(header(b64=False, crit=["b64"]).encode())
     plain = f"{head}.{payload()}"
     yield "b64 false with a plain payload", f"{plain}.{b64(sign(RSA_KEY, plain.encode()))}"
