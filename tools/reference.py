@@ -14,7 +14,7 @@ from fairlead import signals
 from fairlead.cli.main import app
 from fairlead.gateway import answers
 from fairlead.gateway.answers import Refusal
-from fairlead.spec import types
+from fairlead.spec import store, types
 from fairlead.spec.enforced import ENFORCED
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
@@ -28,6 +28,9 @@ PARTS: Mapping[str, type[BaseModel]] = {
     "access.keys": types.Keys,
     "access.jwt": types.Jwt,
     "access.roles.NAME": types.Role,
+    "store": store.Store,
+    "store.postgres": store.Postgres,
+    "store.redis": store.Redis,
     "gateway": types.Gateway,
     "gateway.retry": types.Retry,
     "gateway.limits": types.Limits,

@@ -177,7 +177,7 @@ class Screen:
             self._console.print(f"  [yellow]restarts[/yellow] {status.name}: {status.last_error}")
 
     def _ready(self, ready: Ready) -> None:
-        models = [name.rpartition("-")[0] for name in self._states if name != "gateway"]
+        models = [name.rpartition("-")[0] for name in self._states if not is_gateway(name)]
         tell_ready(ready, models[0] if models else "MODEL", as_json=self._quiet)
         if not self._quiet:
             self._console.print("\nCtrl-C drains and stops all.")
@@ -212,8 +212,13 @@ def tell_ready(ready: Ready, model: str, *, as_json: bool) -> None:
 
 def first_model(run: Run) -> str:
     """A model's name for the example."""
-    names = [service.name.rpartition("-")[0] for service in run.services if service.name != "gateway"]
+    names = [service.name.rpartition("-")[0] for service in run.services if not is_gateway(service.name)]
     return names[0] if names else "MODEL"
+
+
+def is_gateway(process: str) -> bool:
+    """Whether a process is one of the gateway's: an engine's name ends in a dash and a number."""
+    return "-" not in process
 
 
 def status_table(run: Run) -> Table:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -12,11 +14,13 @@ import typer
 from rich.table import Table
 
 from fairlead.cli.arguments import duration
+from fairlead.cli.keys_commands import rules
 from fairlead.cli.show import console, table
 from fairlead.errors import UserError
 from fairlead.ops.layout import Layout
+from fairlead.ops.place import place_for
 from fairlead.store.contract import GROUPS, Total
-from fairlead.store.ledger import Ledger
+from fairlead.store.stores import open_ledger
 
 COUNTS = ("requests", "errors", "prompt_tokens", "cached_tokens", "completion_tokens")
 
@@ -36,12 +40,10 @@ def usage(
     layout = Layout.beside(file)
     if not layout.state.is_dir():
         raise UserError("nothing has run here yet", where=str(layout.state), hint="`fairlead up` starts the service")
-    ledger = Ledger(layout.ledger, layout.journal)
-    try:
+    place = place_for(rules(file, None), layout, os.environ)
+    with closing(open_ledger(place)) as ledger:
         ledger.ship()
         totals = ledger.totals(by, time.time() - duration("--since", since) if since else 0.0)
-    finally:
-        ledger.close()
     if as_json:
         typer.echo(json.dumps([named(by, total) for total in totals]))
         return

@@ -104,7 +104,10 @@ def caller_of(tables: Tables, head: Head, wall_now: float, tokens: Tokens | None
         raise Refused(answers.NO_KEY)
     if tokens is not None and secret and not secret.startswith(_PREFIX):
         return tokens.caller_of(secret, tables, wall_now)
-    caller = tables.callers.get(secret[_ID_START:_ID_END].decode("latin-1"))
+    key_id = secret[_ID_START:_ID_END].decode("latin-1")
+    caller = tables.callers.get(key_id)
+    if caller is None and secret.startswith(_PREFIX) and key_id not in tables.ended:
+        raise Refused(tables.unknown_key)
     if caller is None or not hmac.compare_digest(hash_of(secret), caller.hash) or caller.expires_at <= wall_now:
         raise Refused(answers.WRONG_KEY)
     return caller

@@ -18,8 +18,7 @@ from fairlead.gateway.config import Config, api_keys, load
 from fairlead.gateway.connection import ClientConnection
 from fairlead.gateway.upstream import Replica
 from fairlead.policy.retry import RetryBudget
-from fairlead.store.keys import KeyStore
-from fairlead.store.ledger import Ledger
+from fairlead.store.contract import KnownKeys, Unshipped
 
 if TYPE_CHECKING:
     from fairlead.gateway.tokens import Tokens
@@ -35,7 +34,7 @@ SHIPPER_BACK_OFF_S = 1.0
 class App:
     """Configuration, tables, books and connections. Everything runs on one event loop."""
 
-    def __init__(self, path: Path, config: Config, keys: KeyStore, accounting: Accounting, ledger: Ledger) -> None:
+    def __init__(self, path: Path, config: Config, keys: KnownKeys, accounting: Accounting, ledger: Unshipped) -> None:
         self.config = config
         self.accounting = accounting
         self.ledger = ledger
@@ -85,13 +84,8 @@ class App:
             self.accounting.counters.reloads["refused"] += 1
             self.accounting.event("reload_refused", level="error", reason=str(error))
             return
-        if (config.listen, config.admin, config.tls, config.state_dir) != (
-            self.config.listen,
-            self.config.admin,
-            self.config.tls,
-            self.config.state_dir,
-        ):
-            reason = "listen, admin, tls or state_dir changed"
+        if fixed(config) != fixed(self.config):
+            reason = "listen, admin, tls, state_dir, store or replicas changed"
             self.accounting.event("reload_needs_restart", level="warning", reason=reason)
         if config.retry.budget != self.config.retry.budget:
             self.retry_budget = RetryBudget(config.retry.budget)
@@ -107,7 +101,7 @@ class App:
             for url in model.upstreams:
                 self.replicas.setdefault(url, Replica(url, model.health_path))
         tables = tables_of.build(config, self.replicas, engine_keys)
-        tables.callers = tables_of.callers(tables, self._keys.all(), time.time())
+        tables_of.take_up(tables, self._keys, time.time())
         return tables
 
     def _issuer(self, config: Config, known: Tokens | None) -> Tokens | None:
@@ -161,7 +155,7 @@ class App:
                 self.reload()
             if (version := self._keys.version()) != seen_keys:
                 seen_keys = version
-                self.tables.callers = tables_of.callers(self.tables, self._keys.all(), time.time())
+                tables_of.take_up(self.tables, self._keys, time.time())
                 self.heads = Heads()
 
     async def keep_keys(self) -> None:
@@ -196,8 +190,11 @@ class App:
     async def ship(self) -> None:
         """Keep a shipper beside us: the process that fills the ledger from the journal."""
         while True:
+            postgres = self.config.store.postgres
             shipper = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "fairlead.store.ship", self.config.state_dir), stdin=subprocess.PIPE
+                *(sys.executable, "-m", "fairlead.store.ship", self.config.state_dir),
+                *((postgres.url_env,) if postgres is not None else ()),
+                stdin=subprocess.PIPE,
             )
             try:
                 await shipper.wait()
@@ -227,6 +224,8 @@ class App:
     def ready(self) -> list[str]:
         """Why the gateway should not get traffic now; empty when it should."""
         reasons = ["draining"] if self.draining else []
+        if self._keys.freshness() == "expired":
+            reasons.append("the keys cannot be read from the database")
         if not self.ledger_ok:
             reasons.append("the ledger cannot be written")
         if self.tokens is not None and (unready := self.tokens.unready()):
@@ -235,6 +234,11 @@ class App:
             if not any(replica.up for replica in model.replicas):
                 reasons.append(f"no replica of {name} is up")
         return reasons
+
+
+def fixed(config: Config) -> tuple[object, ...]:
+    """What a running process cannot change."""
+    return config.listen, config.admin, config.tls, config.state_dir, config.store, config.replicas
 
 
 def stamp(path: Path) -> tuple[int, int, int] | None:

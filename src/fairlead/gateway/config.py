@@ -11,6 +11,7 @@ import msgspec
 from fairlead.addresses import is_key_set_url
 from fairlead.errors import UserError
 from fairlead.gateway.consumption_config import Budget, Fairness, Price, RateLimit
+from fairlead.gateway.store_config import Store
 from fairlead.variables import VariableError, all_resolved
 
 VERSION = 1
@@ -118,6 +119,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     currency: str = ""
     budgets: dict[str, Budget] = {}
     fairness: Fairness | None = None
+    store: Store = Store()
+    replicas: int = 1
     retry: Retry = Retry()
     tls: Tls | None = None
     jwt: Jwt | None = None

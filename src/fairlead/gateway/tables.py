@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from fairlead.gateway import answers
+from fairlead.gateway.answers import Refusal
 from fairlead.gateway.config import OPERATIONS, Config
 from fairlead.gateway.upstream import Replica
+from fairlead.store.contract import KnownKeys
 from fairlead.store.keys import Key
 
 REQUEST_HEAD = (
@@ -61,6 +64,8 @@ class Tables:
     models: Mapping[str, ModelTable]
     routes: Mapping[str, RouteTable]
     callers: Mapping[str, Caller] = field(default_factory=dict)
+    ended: frozenset[str] = frozenset()  # ids of keys that worked once
+    unknown_key: Refusal = answers.WRONG_KEY  # what a key is told that is in neither
     rights: Mapping[str, Mapping[str, Mapping[str, RouteTable]]] = field(default_factory=dict)  # by role
     bodies: Mapping[str, bytes] = field(default_factory=dict)  # the answer to GET /v1/models, by role
 
@@ -82,6 +87,14 @@ def build(config: Config, replicas: Mapping[str, Replica], engine_keys: Mapping[
     tables.rights = {role: allowed(tables, role) for role in config.roles}
     tables.bodies = {role: models_body(visible(rights)) for role, rights in tables.rights.items()}
     return tables
+
+
+def take_up(tables: Tables, known: KnownKeys, now: float) -> None:
+    """Let the callers of all known keys in. While the database is away, a key that we do not know may be a good one."""
+    freshness, keys = known.freshness(), known.all()
+    tables.callers = callers(tables, keys, now)
+    tables.ended = frozenset(key.id for key in keys) - tables.callers.keys()
+    tables.unknown_key = answers.WRONG_KEY if freshness == "fresh" else answers.KEYS_UNAVAILABLE
 
 
 def callers(tables: Tables, keys: Iterable[Key], now: float) -> dict[str, Caller]:

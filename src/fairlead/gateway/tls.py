@@ -41,7 +41,7 @@ class Listener:
         listen = self._config.listen
         context = self._context()
         try:
-            self._sockets = await bound(listen.host, listen.port)
+            self._sockets = await bound(listen.host, listen.port, shared=self._config.replicas > 1)
             self._servers = await self._serve(context)
         except OSError as error:
             raise UserError(
@@ -93,8 +93,8 @@ class Listener:
         ]
 
 
-async def bound(host: str, port: int) -> list[socket.socket]:
-    """A bound socket for each address of the host. Raises OSError."""
+async def bound(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
+    """A bound socket for each address of the host; `shared` with the other replicas of one user. Raises OSError."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
@@ -103,6 +103,8 @@ async def bound(host: str, port: int) -> list[socket.socket]:
             one = socket.socket(family, kind, protocol)
             sockets.append(one)
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:  # the other family has a socket of its own
                 one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             one.setblocking(False)

@@ -18,12 +18,14 @@ from fairlead.errors import EXIT_FAILED, UserError
 from fairlead.ops import runfile
 from fairlead.ops.firstkey import laptop_key
 from fairlead.ops.layout import Layout
+from fairlead.ops.place import place_for
 from fairlead.ops.runfile import Run, Service
-from fairlead.ops.workers import admin_url, engines, fetch_models, gateway_worker, public_url
+from fairlead.ops.workers import admin_url, engines, fetch_models, gateway_workers, public_url
 from fairlead.render.gateway import gateway_config, gateway_text
 from fairlead.spec.load import load
 from fairlead.spec.types import Spec
 from fairlead.spec.variables import with_values
+from fairlead.store.stores import Place
 
 READY_TIMEOUT_S = 20.0
 READY_POLL_S = 0.05
@@ -58,6 +60,7 @@ class Up:
     layout: Layout
     spec: Spec  # as it was written: what is compiled and shown
     resolved: Spec  # with the values of its variables: what the engines are started by
+    place: Place  # of the keys and the ledger
     overlay: str | None
     observer: Observer
     began: float = field(default_factory=time.monotonic)
@@ -77,7 +80,7 @@ class Up:
         plan = engines(self.resolved, self.layout, folders)
         config = gateway_config(self.spec, state_dir=self.layout.state, upstreams=plan.upstreams)
         runfile.replace(self.layout.gateway_json, gateway_text(config).encode())
-        key = laptop_key(self.spec, self.layout)
+        key = laptop_key(self.spec, self.place, self.layout)
         stopped = asyncio.create_task(told.wait())
         try:
             starting = asyncio.create_task(self._start(plan.workers))
@@ -102,8 +105,9 @@ class Up:
     async def _start(self, workers: Sequence[WorkerSpec]) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.engines.start(workers, self._changed))
-            tasks.create_task(self.gateway.start([gateway_worker(self.spec, self.layout)], self._changed))
-        await until_ready(admin_url(self.spec))
+            tasks.create_task(self.gateway.start(gateway_workers(self.spec, self.layout), self._changed))
+        for number in range(self.spec.gateway.replicas):
+            await until_ready(admin_url(self.spec, number))
 
     async def _until(self, stopped: asyncio.Task[bool]) -> None:
         """Until told to stop, or until a supervisor gives up."""
@@ -151,9 +155,10 @@ def up(file: Path, environment: str | None, observer: Observer, environ: Mapping
     """Run the service that `file` declares until told to stop. Raises UserError."""
     spec = load(file, environment, environ=environ)
     layout = Layout.beside(file)
+    place = place_for(spec, layout, environ)
     layout.make()
     with runfile.held(layout):
-        running = Up(layout, spec, with_values(spec, environ), environment, observer)
+        running = Up(layout, spec, with_values(spec, environ), place, environment, observer)
         try:
             asyncio.run(running.run())
         except (UserError, BaseExceptionGroup) as raised:

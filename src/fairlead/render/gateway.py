@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fairlead.render.consumption import consumption
+from fairlead.render.store import store
 from fairlead.spec.types import EVERYTHING, AnyModel, Gateway, Jwt, Limits, RemoteModel, Role, Spec, Tls
 
 VERSION = 1
@@ -27,6 +28,8 @@ def gateway_config(spec: Spec, *, state_dir: Path | str, upstreams: Mapping[str,
         "state_dir": str(state_dir),
         "listen": {"host": spec.gateway.host, "port": spec.gateway.port},
         "admin": {"host": spec.gateway.admin_host, "port": spec.gateway.admin_port},
+        "replicas": spec.gateway.replicas,
+        "store": store(spec.store),
         "tls": tls(spec.gateway.tls, Path(state_dir)),
         "jwt": jwt(spec.access.jwt),
         "limits": limits(spec.gateway.limits),

@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
-from fairlead.spec import consumption_checks
+from fairlead.spec import consumption_checks, store_checks
 from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
 from fairlead.spec.consumption_checks import Consumption
 from fairlead.spec.problems import Finding, nearest
 from fairlead.spec.profiles import Profile, profile_of
 from fairlead.spec.source import is_gguf
+from fairlead.spec.store import Store
 from fairlead.spec.types import (
     ENGINES,
     EVERYTHING,
@@ -67,7 +68,10 @@ def crosscheck(values: Mapping[str, Any]) -> list[Finding]:
     """Every contradiction between the parts of a file (its defaults filled in)."""
     parts = _parts(values)
     found = [finding for check in _CHECKS for finding in check(parts)]
-    return [*found, *consumption_checks.findings(_consumption(values, parts))]
+    consumption = _consumption(values, parts)
+    store = _sound(Store, values["store"]) if values.get("store") is not None else None
+    found += store_checks.findings(store, parts.gateway, _counted(consumption))
+    return [*found, *consumption_checks.findings(consumption)]
 
 
 def _route_names(parts: Parts) -> Iterator[Finding]:
@@ -228,6 +232,12 @@ def _consumption(values: Mapping[str, Any], parts: Parts) -> Consumption:
         routes={name: route.model for name, route in parts.routes.items() if route},
         roles=frozenset(parts.roles),
     )
+
+
+def _counted(parts: Consumption) -> dict[str, RateLimit | Budget]:
+    """What replicas have to share: rates and money. How many requests run at once each gateway counts alone."""
+    rates = {f"limits.{name}": each for name, each in parts.limits.items() if each and (each.requests or each.tokens)}
+    return rates | {f"budgets.{name}": budget for name, budget in parts.budgets.items() if budget}
 
 
 def _model(value: Any) -> AnyModel | None:

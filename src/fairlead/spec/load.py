@@ -14,6 +14,7 @@ from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
 from fairlead.spec.crosscheck import crosscheck
 from fairlead.spec.problems import Finding, Path, dotted, from_pydantic
 from fairlead.spec.profiles import with_defaults
+from fairlead.spec.store import Postgres, Redis, Store
 from fairlead.spec.types import ENGINES, Access, Gateway, Jwt, Keys, Limits, Retry, Role, Route, Spec, Tls, engine_of
 from fairlead.spec.yaml import Document
 
@@ -110,6 +111,9 @@ _PARTS: dict[Path, type[BaseModel]] = {
     ("prices", "*"): Price,
     ("budgets", "*"): Budget,
     ("fairness",): Fairness,
+    ("store",): Store,
+    ("store", "postgres"): Postgres,
+    ("store", "redis"): Redis,
     ("gateway",): Gateway,
     ("gateway", "retry"): Retry,
     ("gateway", "limits"): Limits,

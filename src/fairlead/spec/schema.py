@@ -11,12 +11,14 @@ from pydantic import BaseModel, TypeAdapter
 from fairlead.spec import overlay
 from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
 from fairlead.spec.profiles import PROFILES
+from fairlead.spec.store import Postgres, Redis, Store
 from fairlead.spec.types import ENGINES, Access, Gateway, Jwt, Keys, Limits, Retry, Role, Route, Spec, Tls
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 PARTS: tuple[type[BaseModel], ...] = (
     *(Spec, *ENGINES.values(), Route, Access, Keys, Jwt, Role, Gateway, Retry, Limits, Tls),
     *(RateLimit, Price, Budget, Fairness),
+    *(Store, Postgres, Redis),
 )
 
 

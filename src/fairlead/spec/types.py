@@ -29,6 +29,7 @@ from fairlead.spec.fields import (
     Text,
     Url,
 )
+from fairlead.spec.store import Store
 from fairlead.units import Bytes, Seconds
 
 Environment = Literal["laptop", "staging", "production"]
@@ -237,12 +238,14 @@ class Gateway(Closed):
     """Address that callers reach."""
     port: Port = 8080
     """Port that callers reach."""
+    replicas: Count = Field(1, ge=1, le=64)
+    """Gateway processes behind that port, which `up` starts. Shared limits go by this number."""
     tls: Tls | None = None
     """TLS on the callers' port. Default: plain HTTP."""
     admin_host: Host = "127.0.0.1"
     """Address of /metrics, /healthz, /readyz and /status."""
     admin_port: Port = 9090
-    """Port of /metrics, /healthz, /readyz and /status."""
+    """Port of /metrics, /healthz, /readyz and /status; a further replica takes the next one."""
     timeout: Seconds = Field(600.0, gt=0)
     """Deadline of a request whose route has none of its own."""
     drain_timeout: Seconds = Field(30.0, ge=0)
@@ -276,5 +279,7 @@ class Spec(Closed):
     """How much money callers may use; every budget that applies to a request has to agree."""
     fairness: Fairness | None = None
     """Who is next when the engines are full. Default: engines queue in the order of arrival."""
+    store: Store | None = None
+    """What the replicas of the service share. Default: a folder beside this file, for a single gateway's limits."""
     gateway: Gateway = Gateway()
     """The server in front."""

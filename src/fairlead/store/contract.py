@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fairlead.errors import EXIT_FAILED, UserError
-from fairlead.store.keys import Key
+from fairlead.store.keys import Freshness, Key
 
 GROUPS = ("tenant", "key", "model", "day")
 
@@ -17,6 +17,26 @@ class StoreUnavailable(UserError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, hint="docs/runbooks/postgres-down.md", exit_code=EXIT_FAILED)
+
+
+class KnownKeys(Protocol):
+    """What a gateway lets callers in by: the database beside it, or its own copy of one."""
+
+    def version(self) -> object:
+        """What changes when a key or the freshness does."""
+
+    def freshness(self) -> Freshness:
+        """`fresh`: as good as the database. `stale`: that is away. `expired`: away for too long."""
+
+    def all(self) -> list[Key]:
+        """Every key; none once they have expired."""
+
+
+class Unshipped(Protocol):
+    """What a gateway knows of its ledger."""
+
+    def unshipped_bytes(self) -> int:
+        """How much of the journal is not in the ledger yet."""
 
 
 class Keys(Protocol):

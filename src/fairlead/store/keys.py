@@ -9,10 +9,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Literal
 
 from fairlead.errors import EXIT_FAILED, UserError
 from fairlead.store.sqlite import connect, transaction
 
+Freshness = Literal["fresh", "stale", "expired"]
 PREFIX = "sk-fl-"
 ID_LENGTH = 12
 SECRET_BYTES = 24  # 192 random bits: a fast hash is enough, there is nothing to guess
@@ -90,6 +92,10 @@ class KeyStore:
     def version(self) -> int:
         """A number that changes when another process has written."""
         return int(self._database.execute("PRAGMA data_version").fetchone()[0])
+
+    def freshness(self) -> Freshness:
+        """This is the database itself and no copy of one."""
+        return "fresh"
 
     def all(self) -> list[Key]:
         """Every key, the oldest first, revoked and expired ones too."""

@@ -9,12 +9,10 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Literal
 
 from fairlead.store.contract import Keys
-from fairlead.store.keys import Key, KeyStore
+from fairlead.store.keys import Freshness, Key, KeyStore
 
-Freshness = Literal["fresh", "stale", "expired"]
 FRESH_FOR_S = 3.0  # several rounds of the shipper: older means that the database is away
 MIRROR = "keys-mirror.db"
 STAMP = "keys-mirror.synced"

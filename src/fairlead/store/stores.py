@@ -75,6 +75,6 @@ def place_of(state: Path, url_env: str, environ: Mapping[str, str] = os.environ)
     url = environ.get(url_env, "")
     if not url:
         raise UserError(
-            f"environment variable not set: {url_env}", hint="it holds the URL of the database, store.url_env"
+            f"environment variable not set: {url_env}", hint="it holds the URL of the database: store.postgres.url_env"
         )
     return Place(state, url)
