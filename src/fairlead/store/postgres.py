@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 3
 TRANSACTION_TIMEOUT_S = 10.0
+MIGRATION_TIMEOUT_S = 6 * 3600.0
 # Settings that hold within one transaction only, so that a pooler in transaction mode may stand between. A lock left
 # behind by a connection that was cut off is free again after `idle_in_transaction_session_timeout`. What is told to be
 # committed must be on the server's disk, since the journal may then be deleted.
@@ -84,6 +85,28 @@ class Database:
             connection.close()
             raise
         return connection
+
+
+def version(url: str) -> int:
+    """The database's newest migration; nothing is changed. Raises StoreUnavailable."""
+    database = Database(url, migrations=())
+    try:
+        with database.transaction() as cursor:
+            return postgres_schema.version(cursor)
+    finally:
+        database.close()
+
+
+def migrate(url: str) -> None:
+    """Bring the database to the newest migration, however long that takes. Raises StoreUnavailable."""
+    database = Database(url, timeout_s=MIGRATION_TIMEOUT_S, migrations=())
+    try:
+        with database.transaction() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 0")
+            cursor.execute("SET LOCAL lock_timeout = 0")  # another migration may hold it for as long
+            postgres_schema.migrate(cursor, MIGRATIONS)
+    finally:
+        database.close()
 
 
 def connect(url: str) -> psycopg.Connection:

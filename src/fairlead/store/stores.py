@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fairlead.errors import UserError
+from fairlead.store import keys, ledger, postgres
 from fairlead.store.contract import Keys, Ledger
 from fairlead.store.keys import KeyStore
-from fairlead.store.ledger import Ledger as SqliteLedger
 from fairlead.store.postgres_keys import PostgresKeys
 from fairlead.store.postgres_ledger import PostgresLedger
+from fairlead.store.postgres_schema import MIGRATIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +28,53 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Version:
+    """The number of the newest migration in a database, and of the newest that this code knows."""
+
+    kind: str
+    database: int
+    code: int
+
+    @property
+    def pending(self) -> bool:
+        """Whether the database has to be migrated. One that is newer than the code works with it."""
+        return self.database < self.code
+
+
+@dataclass(frozen=True, slots=True)
 class Store:
-    """How to open a kind of database."""
+    """How to open a kind of database, how far its tables are, and how to bring them to this version."""
 
     keys: Callable[[Place], Keys]
     ledger: Callable[[Place], Ledger]
+    version: Callable[[Place], Version]
+    migrate: Callable[[Place], None]
+
+
+def sqlite_version(place: Place) -> Version:
+    """Opening the files has migrated them: nobody else may be at another version."""
+    sqlite_migrate(place)
+    newest = len(keys.MIGRATIONS) + len(ledger.MIGRATIONS)
+    return Version("sqlite", newest, newest)
+
+
+def sqlite_migrate(place: Place) -> None:
+    """Open both files once."""
+    for opened in (SQLITE.keys(place), SQLITE.ledger(place)):
+        opened.close()
 
 
 SQLITE = Store(
     keys=lambda place: KeyStore(place.state / "keys.db"),
-    ledger=lambda place: SqliteLedger(place.state / "ledger.db", place.state / "journal"),
+    ledger=lambda place: ledger.Ledger(place.state / "ledger.db", place.state / "journal"),
+    version=sqlite_version,
+    migrate=sqlite_migrate,
 )
 POSTGRES = Store(
     keys=lambda place: PostgresKeys(place.url),
     ledger=lambda place: PostgresLedger(place.url, place.state),
+    version=lambda place: Version("postgresql", postgres.version(place.url), len(MIGRATIONS)),
+    migrate=lambda place: postgres.migrate(place.url),
 )
 STORES: Mapping[str, Store] = {"postgresql": POSTGRES, "postgres": POSTGRES}
 
@@ -63,6 +97,17 @@ def open_keys(place: Place) -> Keys:
 def open_ledger(place: Place) -> Ledger:
     """The ledger of a service."""
     return store_of(place).ledger(place)
+
+
+def store_version(place: Place) -> Version:
+    """How far the tables are. Raises StoreUnavailable."""
+    return store_of(place).version(place)
+
+
+def migrate_store(place: Place) -> Version:
+    """Bring the tables to this version. Raises StoreUnavailable."""
+    store_of(place).migrate(place)
+    return store_version(place)
 
 
 def place_of(state: Path, url_env: str, environ: Mapping[str, str] = os.environ) -> Place:
