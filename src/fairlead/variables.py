@@ -7,9 +7,10 @@ What is declared keeps the text as it was written, also once compiled: only the 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+SHORTEST_MASKED = 4  # characters; a shorter value is no secret, and is in too many words
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 _TOKEN = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
 
@@ -55,6 +56,15 @@ def all_resolved(value: Any, environ: Mapping[str, str]) -> Any:
     if isinstance(value, list | tuple):
         return [all_resolved(item, environ) for item in value]
     return value
+
+
+def masked(text: str, names: Iterable[str], environ: Mapping[str, str]) -> str:
+    """The text with the values of these variables taken out again: an error of a tool may repeat what it was given."""
+    values = {environ.get(name, "").removeprefix("./"): name for name in names}  # as a path it stands in a longer one
+    for value in sorted(values, key=len, reverse=True):
+        if len(value) >= SHORTEST_MASKED:
+            text = text.replace(value, f"${{{values[value]}}}")
+    return text
 
 
 def _name(match: re.Match[str]) -> str | None:

@@ -38,7 +38,7 @@ def readyz(app: App) -> Page:
 def status(app: App) -> Page:
     """What `fairlead status` shows."""
     models = {
-        name: [{"url": replica.url, "up": replica.up, "in_flight": replica.in_flight} for replica in model.replicas]
+        name: [{"url": replica.shown, "up": replica.up, "in_flight": replica.in_flight} for replica in model.replicas]
         for name, model in sorted(app.tables.models.items())
     }
     totals = app.accounting.counters.requests

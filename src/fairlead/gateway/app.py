@@ -98,8 +98,8 @@ class App:
     def _build(self, config: Config) -> tables_of.Tables:
         engine_keys = api_keys(config)
         for model in config.models.values():
-            for url in model.upstreams:
-                self.replicas.setdefault(url, Replica(url, model.health_path))
+            for url, shown in zip(model.upstreams, model.shown or model.upstreams, strict=True):
+                self.replicas.setdefault(url, Replica(url, model.health_path, shown))
         tables = tables_of.build(config, self.replicas, engine_keys)
         tables_of.take_up(tables, self._keys, time.time())
         return tables
@@ -185,7 +185,7 @@ class App:
             replica.misses += 1
             replica.up = replica.up and replica.misses < MISSES_TO_DOWN
         if was_up != replica.up:
-            self.accounting.event("replica", replica=replica.url, state="up" if replica.up else "down")
+            self.accounting.event("replica", replica=replica.shown, state="up" if replica.up else "down")
 
     async def ship(self) -> None:
         """Keep a shipper beside us: the process that fills the ledger from the journal."""

@@ -86,6 +86,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operations: tuple[str, ...] = ("chat", "completions")
     max_model_len: int = 0  # tokens; 0 where nobody said
     max_num_seqs: int = 0  # requests that a replica runs at once; 0 where nobody said
+    shown: tuple[str, ...] = ()  # the upstreams as they are shown, where they come from variables
 
 
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -153,12 +154,27 @@ def read(content: bytes, environ: Mapping[str, str]) -> Config:
     """Bytes to values. Raises MsgspecError, VariableError."""
     if b"${" not in content:
         return msgspec.json.decode(content, type=Config)
-    config = msgspec.convert(all_resolved(msgspec.json.decode(content), environ), Config)
+    written = msgspec.json.decode(content)
+    config = msgspec.convert(all_resolved(written, environ), Config)
     models = {
-        name: msgspec.structs.replace(model, upstreams=tuple(base_url(url) for url in model.upstreams))
+        name: msgspec.structs.replace(
+            model,
+            upstreams=tuple(base_url(url) for url in model.upstreams),
+            shown=tuple(written["models"][name]["upstreams"]),
+        )
         for name, model in config.models.items()
     }
-    return msgspec.structs.replace(config, models=models)
+    return msgspec.structs.replace(config, models=models, tls=beside(config.tls, Path(config.state_dir).parent))
+
+
+def beside(tls: Tls | None, folder: Path) -> Tls | None:
+    """Files that a variable names are beside the spec too, as the folder of the state is."""
+    if tls is None:
+        return None
+    client_ca = str(folder / tls.client_ca) if tls.client_ca else ""
+    return msgspec.structs.replace(
+        tls, certificate=str(folder / tls.certificate), key=str(folder / tls.key), client_ca=client_ca
+    )
 
 
 def base_url(url: str) -> str:

@@ -91,4 +91,4 @@ def replica_samples(app: App, attribute: str) -> Iterator[Sample]:
     """One value a replica of each model."""
     for name, model in app.tables.models.items():
         for replica in model.replicas:
-            yield (name, replica.url), float(getattr(replica, attribute))
+            yield (name, replica.shown), float(getattr(replica, attribute))

@@ -122,16 +122,18 @@ def context_of(tls: Tls) -> tuple[ssl.SSLContext, float]:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.set_alpn_protocols(["http/1.1"])
+    step = "certificate with its key"
     try:
         context.load_cert_chain(tls.certificate, tls.key)
         if tls.client_ca:
+            step = "authority of the callers' certificates"
             context.verify_mode = ssl.CERT_REQUIRED
             context.load_verify_locations(tls.client_ca)
         expiry = x509.load_pem_x509_certificate(Path(tls.certificate).read_bytes()).not_valid_after_utc.timestamp()
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; the paths may come from variables
+        reason = getattr(error, "strerror", None) or type(error).__name__
         raise UserError(
-            f"gateway.tls: the certificate cannot be used: {error}",
-            hint=f"certificate {tls.certificate}, key {tls.key}" + (f", CA {tls.client_ca}" if tls.client_ca else ""),
+            f"gateway.tls: the {step} cannot be used: {reason}", hint="PEM files, readable by the gateway"
         ) from error
     return context, expiry
 

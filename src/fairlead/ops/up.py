@@ -7,7 +7,8 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -24,8 +25,9 @@ from fairlead.ops.workers import admin_url, engines, fetch_models, gateway_worke
 from fairlead.render.gateway import gateway_config, gateway_text
 from fairlead.spec.load import load
 from fairlead.spec.types import Spec
-from fairlead.spec.variables import with_values
+from fairlead.spec.variables import names_used, with_values
 from fairlead.store.stores import Place
+from fairlead.variables import masked
 
 READY_TIMEOUT_S = 20.0
 READY_POLL_S = 0.05
@@ -64,6 +66,7 @@ class Up:
     overlay: str | None
     observer: Observer
     began: float = field(default_factory=time.monotonic)
+    hide: Callable[[str], str] = lambda text: text  # takes the values of variables out of what is written
     started_at: float = field(default_factory=time.time)
     engines: Supervisor = field(default_factory=Supervisor)
     gateway: Supervisor = field(default_factory=Supervisor)
@@ -111,10 +114,8 @@ class Up:
 
     async def _until(self, stopped: asyncio.Task[bool]) -> None:
         """Until told to stop, or until a supervisor gives up."""
-        watched = {
-            asyncio.create_task(self.engines.wait()),
-            asyncio.create_task(self.gateway.wait()),
-        }
+        supervisors = [each for each in (self.engines, self.gateway) if each.snapshot()]  # all models may be remote
+        watched = {asyncio.create_task(each.wait()) for each in supervisors}
         try:
             done, _ = await asyncio.wait({stopped, *watched}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -144,7 +145,7 @@ class Up:
                 url=public_url(self.spec),
                 admin_url=admin_url(self.spec),
                 started_at=self.started_at,
-                services=tuple(service(status) for status in services),
+                services=tuple(service(status, self.hide) for status in services),
                 overlay=self.overlay,
                 error=error,
             ),
@@ -158,11 +159,12 @@ def up(file: Path, environment: str | None, observer: Observer, environ: Mapping
     place = place_for(spec, layout, environ)
     layout.make()
     with runfile.held(layout):
-        running = Up(layout, spec, with_values(spec, environ), place, environment, observer)
+        hide = partial(masked, names=names_used(spec), environ=environ)
+        running = Up(layout, spec, with_values(spec, environ), place, environment, observer, hide=hide)
         try:
             asyncio.run(running.run())
         except (UserError, BaseExceptionGroup) as raised:
-            error = user_error(raised)
+            error = hidden(user_error(raised), hide)
             running.write(str(error))
             raise error from None
         layout.run_json.unlink(missing_ok=True)
@@ -187,7 +189,16 @@ def leaves(group: BaseExceptionGroup[UserError]) -> Iterator[UserError]:
             yield error
 
 
-def service(status: WorkerStatus) -> Service:
+def hidden(error: UserError, hide: Callable[[str], str]) -> UserError:
+    """The error without the values of variables."""
+    problems = [
+        replace(problem, message=hide(problem.message), where=hide(problem.where), hint=hide(problem.hint))
+        for problem in error.problems
+    ]
+    return UserError(problems=problems, exit_code=error.exit_code)
+
+
+def service(status: WorkerStatus, hide: Callable[[str], str]) -> Service:
     """A worker as run.json shows it."""
     return Service(
         name=status.name,
@@ -196,7 +207,7 @@ def service(status: WorkerStatus) -> Service:
         pid=status.pid,
         restarts=status.restarts,
         ready_s=status.ready_s,
-        last_error=status.last_error,
+        last_error=hide(status.last_error),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from fairlead.render.consumption import consumption
 from fairlead.render.store import store
 from fairlead.spec.types import EVERYTHING, AnyModel, Gateway, Jwt, Limits, RemoteModel, Role, Spec, Tls
+from fairlead.variables import has_variable
 
 VERSION = 1
 
@@ -63,13 +64,20 @@ def tls(tls: Tls | None, state_dir: Path) -> dict[str, Any] | None:
     """The listener's certificate. Relative files are beside the spec, as the folder of the state is."""
     if tls is None:
         return None
-    base, own = state_dir.parent, state_dir / "tls"
+    own = state_dir / "tls"
     return {
-        "certificate": str(own / "server.crt" if tls.self_signed else base / (tls.certificate or "")),
-        "key": str(own / "server.key" if tls.self_signed else base / (tls.key or "")),
-        "client_ca": str(base / tls.client_ca) if tls.client_ca else "",
+        "certificate": str(own / "server.crt") if tls.self_signed else beside(tls.certificate, state_dir),
+        "key": str(own / "server.key") if tls.self_signed else beside(tls.key, state_dir),
+        "client_ca": beside(tls.client_ca, state_dir),
         "self_signed": tls.self_signed,
     }
+
+
+def beside(file: str | None, state_dir: Path) -> str:
+    """A file's path from the spec's folder; the gateway finds the one that a variable names."""
+    if not file or has_variable(file):
+        return file or ""
+    return str(state_dir.parent / file)
 
 
 def jwt(jwt: Jwt | None) -> dict[str, Any] | None:

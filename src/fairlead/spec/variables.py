@@ -38,6 +38,11 @@ def with_values(spec: Spec, environ: Mapping[str, str]) -> Spec:
     return Spec.model_validate(all_resolved(spec.model_dump(mode="json"), environ))
 
 
+def names_used(spec: Spec) -> set[str]:
+    """The variables that a spec, as it was written, takes values from."""
+    return {name for _, text in texts(spec.model_dump(mode="json")) for name in names_in(text)}
+
+
 def texts(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
     """Every text that holds a variable, with its place."""
     if isinstance(value, str):
