@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from fairlead.gateway import __main__ as process
-from fairlead.gateway import admission, body, connection
+from fairlead.gateway import admission, body, entrance
 from fairlead.gateway import config as gateway_config
 from fairlead.gateway.accounting import Accounting
 from fairlead.gateway.app import App
@@ -84,7 +84,7 @@ def log_bodies() -> None:
         os.write(sys.stdout.fileno(), raw + b"\n")
         return body.decode(raw)
 
-    setattr(connection, "decode", decode_and_log)  # noqa: B010
+    setattr(entrance, "decode", decode_and_log)  # noqa: B010
 
 
 def no_drain() -> None:
@@ -99,7 +99,7 @@ def no_drain() -> None:
 
 SABOTAGES: dict[str, Callable[[], None]] = {
     "authn": lambda: setattr(admission, "caller_of", anybody),
-    "authz": lambda: setattr(connection, "route_of", any_route),
+    "authz": lambda: setattr(entrance, "route_of", any_route),
     "cancel": leave_engine_working,
     "deadline": no_deadline,
     "sizes": no_sizes,

@@ -97,6 +97,7 @@ async def listen_until_told(app: App, number: int) -> None:
         loop.add_signal_handler(end, told.set)
     loop.add_signal_handler(signal.SIGHUP, app.reload)
     await app.first_probe()
+    await app.spending.ask()
     config = app.config
     public = Listener(config, lambda: ClientConnection(app))
     await public.open()
@@ -108,6 +109,7 @@ async def listen_until_told(app: App, number: int) -> None:
     gc.set_threshold(GC_ALLOCATIONS)
     async with asyncio.TaskGroup() as tasks:
         upkeep = [tasks.create_task(task()) for task in (app.sweep, app.watch, app.probe, app.ship, app.keep_keys)]
+        upkeep += [tasks.create_task(task()) for task in (app.spending.keep, app.spending.post)]
         upkeep.append(tasks.create_task(keep_certificate(app, public)))
         app.accounting.event("listening", host=config.listen.host, port=config.listen.port, pid=os.getpid())
         await told.wait()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MODELS = "models"
 MODELS_PATH = b"/v1/models"
+ONE_REQUEST = frozenset((b"x-request-id", b"expect", b"idempotency-key"))  # fields that make a head one request's own
 REMEMBERED_HEADS = 2048
 _PREFIX = PREFIX.encode()
 _ID_START = len(PREFIX)
@@ -73,7 +74,7 @@ class Heads:
         """Keep a head whose like can be let in unread: nothing in it is for one request alone."""
         fields = admitted.head.fields
         split = without_length(block)
-        if split is None or admitted.head.chunked or b"x-request-id" in fields or b"expect" in fields:
+        if split is None or admitted.head.chunked or not ONE_REQUEST.isdisjoint(fields):
             return
         if len(self._seen) >= REMEMBERED_HEADS:
             self._seen.clear()

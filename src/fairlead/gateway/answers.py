@@ -52,10 +52,11 @@ def head(
     )
 
 
-def refuse(refusal: Refusal, request_id: bytes, *, close: bool = False) -> bytes:
-    """A whole answer that says no."""
+def refuse(refusal: Refusal, request_id: bytes, extra: bytes = b"", *, close: bool = False) -> bytes:
+    """A whole answer that says no. `extra`: further header lines."""
     body = refusal.body()
-    extra = b"retry-after: %d\r\n" % refusal.retry_after_s if refusal.retry_after_s else b""
+    if refusal.retry_after_s:
+        extra += b"retry-after: %d\r\n" % refusal.retry_after_s
     if refusal.status == 401:
         extra += b"www-authenticate: Bearer\r\n"
     return head(refusal.status, JSON, request_id, len(body), extra, close=close) + body
@@ -91,6 +92,18 @@ DEADLINE = Refusal(504, "deadline_exceeded", "The answer took longer than the ro
 LEDGER_DOWN = Refusal(
     503, "ledger_unavailable", "Usage cannot be recorded now, so nothing is answered.", "server_error", retry_after_s=5
 )
+
+BAD_IDEMPOTENCY_KEY = Refusal(
+    400, "invalid_idempotency_key", "An Idempotency-Key has 1 to 255 visible characters.", param="Idempotency-Key"
+)
+KEY_IN_USE = Refusal(
+    409, "idempotency_key_in_use", "A request with this Idempotency-Key is being answered.", retry_after_s=1
+)
+KEY_REUSED = Refusal(422, "idempotency_key_reused", "This Idempotency-Key came with another request before.")
+KEYS_FULL = Refusal(
+    503, "idempotency_full", "No further Idempotency-Key can be kept now.", "server_error", retry_after_s=5
+)
+SAID_OF_A_KEY = {"wait": KEY_IN_USE, "refuse": KEY_REUSED, "full": KEYS_FULL}  # by what the policy says
 
 
 def wrong_method(allowed: str) -> Refusal:

@@ -16,7 +16,12 @@ from fairlead.gateway.accounting import Accounting
 from fairlead.gateway.admission import Heads
 from fairlead.gateway.config import Config, api_keys, load
 from fairlead.gateway.connection import ClientConnection
+from fairlead.gateway.consumption import Consumption
+from fairlead.gateway.once import Recorder
+from fairlead.gateway.spending import Spending
 from fairlead.gateway.upstream import Replica
+from fairlead.gateway.waiting import Room
+from fairlead.policy.idempotency import IdempotencyKeys
 from fairlead.policy.retry import RetryBudget
 from fairlead.store.contract import KnownKeys, Unshipped
 
@@ -38,7 +43,7 @@ class App:
         self.config = config
         self.accounting = accounting
         self.ledger = ledger
-        self.connections: set[ClientConnection] = set()
+        self.connections: set[ClientConnection | Recorder] = set()
         self.retry_budget = RetryBudget(config.retry.budget)
         self.draining = False
         self.ledger_ok = True
@@ -54,6 +59,11 @@ class App:
         self.tables = self._build(config)
         self.tokens = self._issuer(config, None)
         self.heads = Heads()
+        self.once = IdempotencyKeys(life_s=config.idempotency.lifetime_s, most_bytes=config.idempotency.memory_bytes)
+        self.rooms: dict[str, Room] = {}
+        self.consumption: Consumption | None = None  # None: nothing is limited, priced or shared
+        self.spending = Spending(self)
+        self._consume(config)
 
     # -- what a request needs ---------------------------------------------------------------------------------------
 
@@ -61,6 +71,10 @@ class App:
         """An id that no other request of any gateway has."""
         self._request_number += 1
         return b"%b-%x" % (self._request_prefix, self._request_number)
+
+    def wall(self) -> float:
+        """Seconds since 1970."""
+        return self.now() + self.wall_offset
 
     @property
     def wall_now(self) -> float:
@@ -92,6 +106,7 @@ class App:
         self.tokens = self._issuer(config, self.tokens)
         self.config, self.tables, self.heads = config, tables, Heads()
         self._forget_replicas()
+        self._consume(config)
         self.accounting.counters.reloads["applied"] += 1
         self.accounting.event("reloaded")
 
@@ -125,6 +140,31 @@ class App:
         if self.tokens is not None:
             self.tokens.forget()
 
+    def _consume(self, config: Config) -> None:
+        """Take up limits, prices, budgets and fairness; what was used of them stays used."""
+        self.once.life_s, self.once.most_bytes = config.idempotency.lifetime_s, config.idempotency.memory_bytes
+        now = self.wall()
+        if not (config.rate_limits or config.prices or config.budgets or config.fairness):
+            self.consumption = None
+        elif self.consumption is None:
+            self.consumption = Consumption(config, now)
+            self.spending.restore(tuple(config.budgets), now)
+        else:
+            self.spending.restore(self.consumption.reload(config, now), now)
+        self._share(config, now)
+
+    def _share(self, config: Config, now: float) -> None:
+        """A room for each model that tenants share fairly; whoever waits in one that goes may run."""
+        shared = self.tables.models if config.fairness is not None else {}
+        for name in self.rooms.keys() - shared.keys():
+            room = self.rooms.pop(name)
+            room.configure(room.model, 0)
+            room.tick(now)
+        for name, model in shared.items():
+            assert self.consumption is not None
+            each, queue = self.consumption.in_flight(name), self.consumption.queues[name]
+            self.rooms.setdefault(name, Room(model, queue, each)).configure(model, each)
+
     def _forget_replicas(self) -> None:
         named = {url for model in self.config.models.values() for url in model.upstreams}
         for url in set(self.replicas) - named:
@@ -141,6 +181,9 @@ class App:
             for connection in tuple(self.connections):
                 if connection.deadline < now:
                     connection.on_deadline()
+            for room in self.rooms.values():
+                room.tick(self.wall_now)
+            self.spending.tell()
 
     async def watch(self) -> None:
         """Take up changed keys and a changed gateway.json."""
@@ -228,6 +271,8 @@ class App:
             reasons.append("the keys cannot be read from the database")
         if not self.ledger_ok:
             reasons.append("the ledger cannot be written")
+        if not self.spending.known:
+            reasons.append("what budgets have spent is not known yet")
         if self.tokens is not None and (unready := self.tokens.unready()):
             reasons.append(unready)
         for name, model in sorted(self.tables.models.items()):

@@ -21,6 +21,12 @@ class Body(msgspec.Struct, frozen=True):
     model: str
     stream: bool | None = False
     stream_options: StreamOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    max_output_tokens: int | None = None
+    n: int | None = None
+    best_of: int | None = None
+    prompt: msgspec.Raw = msgspec.Raw(b"")
 
     @property
     def wants_usage(self) -> bool:
@@ -28,8 +34,30 @@ class Body(msgspec.Struct, frozen=True):
         return bool(self.stream_options and self.stream_options.include_usage)
 
 
+MOST = 2**40  # more tokens or choices than anybody can mean: as many digits as JSON allows are no float any more
+
+
+def most_completion(body: Body) -> int | None:
+    """The tokens that the caller allows for each answer; None where it names no number."""
+    told = body.max_completion_tokens
+    if told is None:
+        told = body.max_tokens if body.max_tokens is not None else body.max_output_tokens
+    return min(told, MOST) if told is not None else None
+
+
+def choices(body: Body) -> int:
+    """How many answers are asked for: `n` for each prompt, and completions take several prompts at once."""
+    each = max(1, body.n or 1, body.best_of or 1)
+    prompts = 1
+    if body.prompt.startswith(b"["):
+        parts = _parts(body.prompt)
+        prompts = max(1, len(parts)) if parts and parts[0].startswith((b'"', b"[")) else 1  # else the ids of one
+    return min(each * prompts, MOST)
+
+
 decode = msgspec.json.Decoder(Body).decode  # the last of two equal keys counts, as in every engine we know
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_parts = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.encode
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from fairlead.addresses import is_key_set_url
 from fairlead.errors import UserError
-from fairlead.gateway.consumption_config import Budget, Fairness, Price, RateLimit
+from fairlead.gateway.consumption_config import Budget, Fairness, Idempotency, Price, RateLimit
 from fairlead.gateway.store_config import Store
 from fairlead.variables import VariableError, all_resolved
 
@@ -122,6 +122,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fairness: Fairness | None = None
     store: Store = Store()
     replicas: int = 1
+    idempotency: Idempotency = Idempotency()
     retry: Retry = Retry()
     tls: Tls | None = None
     jwt: Jwt | None = None

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from fairlead.gateway import answers
-from fairlead.gateway.admission import MODELS, Admitted, KeysPending, admit, route_of
+from fairlead.gateway.admission import MODELS, Admitted, KeysPending, admit
 from fairlead.gateway.answers import Refusal
-from fairlead.gateway.body import UNREADABLE, decode
+from fairlead.gateway.body import UNREADABLE
+from fairlead.gateway.entrance import Known, enter
 from fairlead.gateway.exchange import Exchange
 from fairlead.gateway.head import REQUEST_ID, Head, Refused, read_head
 from fairlead.gateway.tables import Caller, model_entry, visible
@@ -264,35 +265,25 @@ class ClientConnection(asyncio.Protocol):
         if self._left < 0:
             raise Refused(answers.BODY_TOO_LARGE)
         self._state = BUSY
-        caller, operation = admitted.caller, admitted.operation
         try:
-            if operation == MODELS:
-                self._answer_models(caller, admitted.head.path)
+            if admitted.operation == MODELS:
+                self._answer_models(admitted.caller, admitted.head.path)
                 return
-            body = decode(raw)
-            route = route_of(app.tables, caller, operation, body.model)
-            now = app.now()
-            exchange = Exchange(
-                app,
-                self,
-                request_id=self._request_id,
-                caller=caller,
-                operation=operation,
-                route=route,
-                raw=raw,
-                body=body,
-                started=now,
-            )
+            exchange = enter(app, self, admitted, raw, self._request_id)
         except UNREADABLE as error:
             self._refuse(answers.bad_body(str(error)), close=False)
             return
         except Refused as refused:
-            self._refuse(refused.refusal, close=False)
+            self._refuse(refused.refusal, close=False, headers=refused.headers)
             return
-        self.deadline = now + route.timeout_s
+        except Known as known:
+            self.send(known.answer)
+            self.answered()
+            return
+        self.deadline = exchange.deadline
         app.retry_budget = app.retry_budget.earn()
         self._exchange = exchange
-        exchange.start()
+        exchange.begin()
 
     def _answer_models(self, caller: Caller, path: bytes) -> None:
         name = path[len(b"/v1/models/") :].decode("latin-1")
@@ -369,13 +360,17 @@ class ClientConnection(asyncio.Protocol):
             self._buffer = self._buffer[length:]
             self._refuse(refusal, close=False, bodyless=bodyless)
 
-    def _refuse(self, refusal: Refusal, *, close: bool, bodyless: bool = False) -> None:
+    def outlived(self, exchange: Exchange) -> bool:
+        """Whether an exchange goes on without its client: only where a recorder stands between the two."""
+        return False
+
+    def _refuse(self, refusal: Refusal, *, close: bool, bodyless: bool = False, headers: bytes = b"") -> None:
         """Say no. With `close` nothing more is read from this client; what it still sends is dropped."""
         app, admitted = self._app, self._admitted
         caller, operation = (admitted.caller.key_id, admitted.operation) if admitted is not None else ("", "")
         app.accounting.refused(refusal.status, refusal.code, self._request_id.decode("latin-1"), caller, operation)
         closing = close or self.must_close()
-        answer = answers.refuse(refusal, self._request_id, close=closing)
+        answer = answers.refuse(refusal, self._request_id, headers, close=closing)
         self.send(answer[: answer.index(b"\r\n\r\n") + 4] if bodyless else answer)
         if not close:
             self.answered()

@@ -7,134 +7,139 @@ first meet (`Plan`), so that a request costs one look-up. Times are seconds sinc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from math import ceil, inf
-from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from fairlead.gateway import consumption_config as gateway
-from fairlead.gateway.answers import Refusal
+from fairlead.gateway.allowance import figures_of, limited, overdrawn, ratelimit_headers
 from fairlead.gateway.config import Config
-from fairlead.gateway.tables import Caller, RouteTable
+from fairlead.gateway.tables import Caller, ModelTable
 from fairlead.policy import limits
-from fairlead.policy.budget import FREE, NANO, Account, Budget, Crossed, Price
+from fairlead.policy.budget import FREE, Account, Budget, Crossed, Price
 from fairlead.policy.estimate import completion_reserve, prompt_tokens
-from fairlead.policy.fair import Entry, FairQueue, Shed, Terms
-from fairlead.policy.limits import Flow, Meter, Pool, Reservation, Rule, Scope, Shortfall, Subject, duration, reserve
+from fairlead.policy.fair import Entry, FairQueue, Terms
+from fairlead.policy.limits import Flow, Meter, Pool, Rule, Scope, Subject, cancel, reserve, settle
 
-LONGEST_RETRY_S = 60.0  # OpenAI's clients wait no longer than this, so a longer wait is no use to them
 MOST_STATES = 50_000  # meters and accounts kept before those that say nothing are dropped
 
 PoolMaker = Callable[[Rule, str, tuple[str, ...], Flow, float], Pool]
+AccountMaker = Callable[[Budget, tuple[str, ...], float], Account]
 
 
-@dataclass(frozen=True, slots=True)
 class Plan:
     """All that applies to one subject."""
 
-    meters: tuple[Meter, ...]
-    accounts: tuple[Account, ...]
-    price: Price
-    context: int  # the model's window in tokens; 0: unknown
-    weight: float
-    batch: bool
+    __slots__ = ("accounts", "batch", "context", "figures", "meters", "price", "weight")
+
+    def __init__(self, meters: tuple[Meter, ...], accounts: tuple[Account, ...], price: Price, context: int) -> None:
+        self.meters = meters
+        self.accounts = accounts
+        self.price = price
+        self.context = context  # the model's window in tokens; 0: unknown
+        self.figures = figures_of(meters)
+        self.weight = 1.0
+        self.batch = False
 
 
 class Admission:
-    """What one request holds until it is settled, and what was expected of it (tokens, billionths)."""
+    """What one request holds until it is settled or cancelled, and what was expected of it (tokens, billionths)."""
 
-    __slots__ = ("completion", "cost", "plan", "prompt", "reservation", "settled")
+    __slots__ = ("_crossings", "completion", "cost", "plan", "prompt", "settled")
 
-    def __init__(self, plan: Plan, reservation: Reservation, prompt: int, completion: int, cost: int) -> None:
+    def __init__(self, plan: Plan, prompt: int, completion: int, cost: int, crossings: list[Crossed]) -> None:
         self.plan = plan
-        self.reservation = reservation
         self.prompt = prompt
         self.completion = completion
         self.cost = cost
         self.settled = False
+        self._crossings = crossings
 
+    def settle(self, prompt: int, cached: int, completion: int, now: float) -> int:
+        """The request has ended and used so many tokens (all 0: it came to nothing); returns what it cost.
 
-@dataclass(frozen=True, slots=True)
-class Denied:
-    """No: the answer, its headers, and which rule or budget said so."""
+        What is held is given back once: a second call changes nothing.
+        """
+        plan = self.plan
+        cost = plan.price.cost(prompt, cached, completion)
+        if self.settled:
+            return cost
+        self.settled = True
+        settle(plan.meters, now, self.prompt + self.completion - prompt - completion)
+        for account in plan.accounts:
+            if (crossed := account.settle(now, self.cost, cost)) is not None:
+                self._crossings.append(crossed)
+        return cost
 
-    refusal: Refusal
-    headers: bytes
-    rule: str
+    def cancel(self, now: float) -> None:
+        """As if it had not been admitted, the count of requests included: it was shed before it reached an engine."""
+        if self.settled:
+            return
+        self.settled = True
+        cancel(self.plan.meters, now, self.prompt + self.completion)
+        for account in self.plan.accounts:
+            account.unreserve(self.cost)
 
-
-class Settled(NamedTuple):
-    """What a request cost in billionths of the currency, and the budgets that crossed their soft threshold by it."""
-
-    cost_nano: int
-    crossed: tuple[Crossed, ...]
+    def headers(self, now: float) -> bytes:
+        """`x-ratelimit-*` for the answer."""
+        figures = self.plan.figures
+        return ratelimit_headers(figures, now) if figures else b""
 
 
 class Consumption:
-    """Limits, budgets, prices and fairness of one configuration, and the state of all of them."""
+    """Limits, budgets, prices and fairness of one configuration, and the state of all of them.
 
-    def __init__(self, config: Config, now: float, pool: PoolMaker = limits.local_pool) -> None:
+    `crossings` collects the budgets whose soft threshold was crossed, for whoever tells of them.
+    """
+
+    def __init__(
+        self, config: Config, now: float, pool: PoolMaker = limits.local_pool, account: AccountMaker = Account
+    ) -> None:
         self._pool = pool
+        self._new_account = account
         self._meters: dict[tuple[str, tuple[str, ...]], Meter] = {}
         self._accounts: dict[tuple[str, tuple[str, ...]], Account] = {}
-        self._plans: dict[
-            tuple[str, str, str, str], Plan
-        ] = {}  # by the fields of Subject, whose equal a plain tuple is
+        self._plans: dict[tuple[str, str, str, str], Plan] = {}  # by a Subject, which a plain tuple equals
         self._rules: Mapping[str, Rule] = {}
         self._budgets: Mapping[str, Budget] = {}
         self._crowded = MOST_STATES
+        self.crossings: list[Crossed] = []
         self.queues: dict[str, FairQueue] = {}
         self.reload(config, now)
 
     # -- a request ----------------------------------------------------------------------------------------------------
 
     def admit(
-        self, caller: Caller, route: RouteTable, body_bytes: int, max_tokens: int | None, now: float
-    ) -> Admission | Denied:
-        """Reserve what a request is expected to use, or say why not. `max_tokens`: of all its choices together."""
-        model = route.model
+        self,
+        caller: Caller,
+        model: ModelTable,
+        body_bytes: int,
+        max_tokens: int | None,
+        now: float,
+        *,
+        choices: int = 1,
+    ) -> Admission:
+        """Reserve what a request is expected to use. `max_tokens`: of each of its choices. Raises Refused (429)."""
         key = (caller.tenant, caller.role, caller.key_id, model.name)
         plan = self._plans.get(key)
         if plan is None:
             plan = self._plan(Subject(*key), now)
         prompt = prompt_tokens(body_bytes, model.bytes_per_token)
-        completion = completion_reserve(max_tokens, prompt, plan.context)
-        reservation = reserve(plan.meters, now, prompt + completion)
-        if isinstance(reservation, Shortfall):
-            return _limited(reservation, ratelimit_headers(plan.meters, now))
-        cost = plan.price.cost(prompt, 0, completion) if plan.accounts else 0
-        for number, account in enumerate(plan.accounts):
+        completion = completion_reserve(max_tokens, prompt, plan.context) * choices
+        if (shortfall := reserve(plan.meters, now, prompt + completion)) is not None:
+            raise limited(shortfall, ratelimit_headers(plan.figures, now))
+        accounts = plan.accounts
+        cost = plan.price.cost(prompt, 0, completion) if accounts else 0
+        for number, account in enumerate(accounts):
             if wait_s := account.reserve(now, cost):
-                for reserved in plan.accounts[:number]:
+                for reserved in accounts[:number]:
                     reserved.unreserve(cost)
-                reservation.cancel(now)
-                return _overdrawn(account, wait_s)
-        return Admission(plan, reservation, prompt, completion, cost)
+                cancel(plan.meters, now, prompt + completion)
+                raise overdrawn(account, wait_s, ratelimit_headers(plan.figures, now))
+        return Admission(plan, prompt, completion, cost, self.crossings)
 
-    def settle(self, admission: Admission, prompt: int, cached: int, completion: int, now: float) -> Settled:
-        """The request has ended and used so many tokens (all 0: it came to nothing). A second call changes nothing."""
-        plan = admission.plan
-        cost = plan.price.cost(prompt, cached, completion)
-        if admission.settled:
-            return Settled(cost, ())
-        admission.settled = True
-        admission.reservation.settle(now, prompt + completion)
-        admission.reservation.release()
-        found = [account.settle(now, admission.cost, cost) for account in plan.accounts]
-        return Settled(cost, tuple(crossed for crossed in found if crossed is not None))
-
-    def cancel(self, admission: Admission, now: float) -> None:
-        """As if it had not been admitted, the count of requests included: it was shed before it reached an engine."""
-        if admission.settled:
-            return
-        admission.settled = True
-        admission.reservation.cancel(now)
-        for account in admission.plan.accounts:
-            account.unreserve(admission.cost)
-
-    def headers(self, admission: Admission, now: float) -> bytes:
-        """`x-ratelimit-*` for the answer."""
-        return ratelimit_headers(admission.plan.meters, now)
+    def headers(self, caller: Caller, model: ModelTable, now: float) -> bytes:
+        """`x-ratelimit-*` for an answer that was not admitted here."""
+        plan = self._plans.get((caller.tenant, caller.role, caller.key_id, model.name))
+        return ratelimit_headers(plan.figures, now) if plan is not None else b""
 
     # -- a full engine ------------------------------------------------------------------------------------------------
 
@@ -145,9 +150,9 @@ class Consumption:
         deadline = now + self._fairness.max_wait_s
         return Entry(caller.tenant, admission.prompt, admission.completion, deadline, plan.weight, plan.batch)
 
-    def room(self, model: str, replicas: int) -> float:
-        """Requests that may run at once on so many replicas of a model before others wait; inf without fairness."""
-        return self._in_flight[model] * replicas if model in self._in_flight else inf
+    def in_flight(self, model: str) -> int:
+        """Requests that may run at once in a replica of a model before others wait; 0: nobody ever waits here."""
+        return self._in_flight.get(model, 0)
 
     # -- the configuration --------------------------------------------------------------------------------------------
 
@@ -205,9 +210,10 @@ class Consumption:
             tuple(self._account(each, subject, now) for each in self._budgets.values() if each.scope.applies(subject)),
             self._prices.get(subject.model, FREE),
             self._contexts.get(subject.model, 0),
-            self._weight(subject),
-            self._fairness is not None and subject.role in self._fairness.batch_roles,
         )
+        if self._fairness is not None:
+            plan.weight = self._weight(self._fairness, subject)
+            plan.batch = subject.role in self._fairness.batch_roles
         self._plans[subject] = plan
         return plan
 
@@ -224,13 +230,12 @@ class Consumption:
         owner = budget.scope.owner(subject)
         account = self._accounts.get((budget.name, owner))
         if account is None:
-            account = self._accounts[budget.name, owner] = Account(budget, owner, now)
+            account = self._accounts[budget.name, owner] = self._new_account(budget, owner, now)
         return account
 
-    def _weight(self, subject: Subject) -> float:
-        if self._fairness is None:
-            return 1.0
-        return self._fairness.tenants.get(subject.tenant) or self._fairness.roles.get(subject.role, 1.0)
+    @staticmethod
+    def _weight(fairness: gateway.Fairness, subject: Subject) -> float:
+        return fairness.tenants.get(subject.tenant) or fairness.roles.get(subject.role, 1.0)
 
     def _forget_idle(self, now: float) -> None:
         """Keep memory bounded: what is forgotten is what a new one would equal."""
@@ -273,73 +278,3 @@ def flow_of(part: gateway.Flow | None) -> Flow | None:
 
 def _counts_the_same(old: Budget | None, new: Budget) -> bool:
     return old is not None and (old.scope, old.period, old.zone.key) == (new.scope, new.period, new.zone.key)
-
-
-# -- answers ----------------------------------------------------------------------------------------------------------
-
-
-def ratelimit_headers(meters: tuple[Meter, ...], now: float) -> bytes:
-    """OpenAI's figures of the tightest rule, of requests and of tokens; empty where nothing limits them."""
-    text = b""
-    for kind in ("requests", "tokens"):
-        told = limits.standing(meters, kind, now)
-        if told is not None:
-            name = kind.encode()
-            text += b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %b\r\n" % (
-                *(name, told.limit, name, told.remaining),
-                *(name, duration(told.reset_s).encode()),
-            )
-    return text
-
-
-def retry_headers(wait_s: float) -> bytes:
-    """When to come back, to the millisecond; and whether a client should at all."""
-    if wait_s == inf:
-        return b"x-should-retry: false\r\n"
-    should = b"true" if wait_s <= LONGEST_RETRY_S else b"false"
-    return b"retry-after-ms: %d\r\nx-should-retry: %b\r\n" % (ceil(wait_s * 1000), should)
-
-
-def _limited(shortfall: Shortfall, figures: bytes) -> Denied:
-    wait_s = shortfall.wait_s
-    message = f"The limit {shortfall.rule!r} on {WHAT[shortfall.kind]} is reached."
-    if shortfall.useless:
-        message = f"The request alone is more than the limit {shortfall.rule!r} on {WHAT[shortfall.kind]} ever allows."
-    refusal = too_many(message, "rate_limit_exceeded", shortfall.kind, wait_s)
-    return Denied(refusal, retry_headers(wait_s) + figures, shortfall.rule)
-
-
-def _overdrawn(account: Account, wait_s: float) -> Denied:
-    name, amount = account.budget.name, account.budget.amount / NANO
-    message = f"The budget {name!r} of {amount:g} for this {PERIODS[account.budget.period]} is used up."
-    if wait_s == inf:
-        message = f"The request alone may cost more than the budget {name!r} of {amount:g}."
-    refusal = too_many(message, "insufficient_quota", "insufficient_quota", wait_s)
-    return Denied(refusal, retry_headers(wait_s), name)
-
-
-def shed(told: Shed) -> Denied:
-    """A request that the full engine's queue does not take: 429 when its own tenant fills it, else 503."""
-    if told.reason == "queue_full":
-        refusal = too_many(
-            "The model is busy, and most of its queue is yours.", "tenant_queue_full", "rate_limit_error", told.wait_s
-        )
-    else:
-        wait = duration(told.wait_s)
-        message = f"The model is busy: about {wait} until there is room, which is longer than a request may wait."
-        refusal = Refusal(503, "overloaded", message, "server_error", retry_after_s=_whole(told.wait_s))
-    return Denied(refusal, retry_headers(max(told.wait_s, 1.0)), told.reason)
-
-
-def too_many(message: str, code: str, kind: str, wait_s: float) -> Refusal:
-    """429, with how long to wait in the message too."""
-    hint = "" if wait_s == inf else f" Try again in {duration(wait_s)}."
-    return Refusal(429, code, message + hint, kind, retry_after_s=_whole(wait_s))
-
-
-def _whole(wait_s: float) -> int:
-    return 0 if wait_s == inf else max(1, ceil(wait_s))
-
-
-WHAT = {"requests": "requests", "tokens": "tokens", "concurrent": "running requests"}
-PERIODS = {"h": "hour", "day": "day", "week": "week", "month": "month"}

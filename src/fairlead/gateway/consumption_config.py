@@ -41,10 +41,18 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     period: str
     timezone: str = "UTC"
     warn_at: float = 0.8
+    warn_webhook: str = ""  # told when `warn_at` is reached; "" for nobody
     per: tuple[str, ...] = ()
     tenants: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+
+
+class Idempotency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long an answer is kept for its Idempotency-Key, and how many bytes of answers are."""
+
+    lifetime_s: float = 86_400.0
+    memory_bytes: int = 64 * 2**20
 
 
 class Fairness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

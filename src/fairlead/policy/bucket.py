@@ -37,7 +37,8 @@ class Bucket:
 
     def give_back(self, now: float, cost: float) -> None:
         """Put back what was taken too much; a negative cost takes more, into debt if need be."""
-        self.take(now, 0.0)
+        if cost < 0.0:  # a debt counts from now on: what flows in until now must not be lost at the brim behind it
+            self.take(now, 0.0)
         self.level = min(self.burst, self.level + cost)
 
     def at(self, now: float) -> float:

@@ -29,8 +29,9 @@ class Price:
 
     def cost(self, prompt: int, cached: int, completion: int) -> int:
         """Billionths for one request, rounded up once. `cached` is the part of `prompt` from the prefix cache."""
-        cached = min(cached, prompt)
-        millionths = (prompt - cached) * self.prompt + cached * self.cached + completion * self.completion
+        millionths = prompt * self.prompt + completion * self.completion
+        if cached:
+            millionths -= min(cached, prompt) * (self.prompt - self.cached)
         return -(-millionths // 1_000_000)
 
 
@@ -47,6 +48,11 @@ class Budget:
     period: str  # h, day, week or month
     zone: ZoneInfo
     warn_at: float = 0.8
+
+    @property
+    def warn_from(self) -> float:
+        """Billionths from which on it is told of."""
+        return self.warn_at * self.amount
 
 
 class Period(NamedTuple):
@@ -102,10 +108,11 @@ RUNNING_WAIT_S = 1.0  # running requests hold the rest of it: some may come back
 class Account:
     """The state of one budget for one owner. Amounts are billionths.
 
-    `allowance` is what may be spent here in this period: the whole budget, or this replica's slices of it.
+    `allowance` is what may be spent here in this period: the whole budget, or this replica's slices of it. `warn_from`
+    is where the soft threshold is crossed, infinite once it has been told of.
     """
 
-    __slots__ = ("allowance", "budget", "end", "owner", "reserved", "spent", "start", "warned")
+    __slots__ = ("allowance", "budget", "end", "owner", "reserved", "spent", "start", "warn_from")
 
     def __init__(self, budget: Budget, owner: tuple[str, ...], now: float) -> None:
         self.budget = budget
@@ -120,7 +127,7 @@ class Account:
             self.start, self.end = period_at(now, self.budget.period, self.budget.zone)
             self.spent = 0
             self.allowance = self.budget.amount
-            self.warned = False
+            self.warn_from = self.budget.warn_from
 
     def reserve(self, now: float, cost: int) -> float:
         """Set `cost` aside and return 0.0; or nothing, and return the seconds to wait."""
@@ -143,27 +150,27 @@ class Account:
             self.roll(now)
         self.reserved -= reserved
         self.spent += actual
-        return self._crossing()
+        return self._cross() if self.spent >= self.warn_from else None
 
     def restore(self, now: float, spent: int) -> None:
         """Add what the ledger says was spent in this period before this process began. It is not told of again."""
         self.roll(now)
         self.spent += spent
-        self.warned = self.warned or self._crossing() is not None
+        if self.spent >= self.warn_from:
+            self._cross()
 
     def change(self, budget: Budget) -> None:
         """Another amount or threshold for the same period; what was spent stays spent."""
         self.allowance += budget.amount - self.budget.amount
+        was_told = self.warn_from == inf
         self.budget = budget
-        self.warned = self.warned and self.spent >= budget.warn_at * budget.amount
+        self.warn_from = inf if was_told and self.spent >= budget.warn_from else budget.warn_from
 
     def idle(self, now: float) -> bool:
         """Whether a new account would be the same."""
         return not self.reserved and (now >= self.end or not self.spent)
 
-    def _crossing(self) -> Crossed | None:
+    def _cross(self) -> Crossed:
+        self.warn_from = inf
         budget = self.budget
-        if self.warned or self.spent < budget.warn_at * budget.amount:
-            return None
-        self.warned = True
         return Crossed(budget.name, self.owner, self.spent, budget.amount, self.start)

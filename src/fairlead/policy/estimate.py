@@ -16,21 +16,21 @@ _WEIGHT = 0.05  # of the newest request: after 60 of them, 95 % of what was beli
 
 
 def prompt_tokens(body_bytes: int, bytes_per_token: float) -> int:
-    """Tokens of a prompt that comes in a body of `body_bytes`; at least 1."""
-    return max(1, min(body_bytes, round(body_bytes / max(bytes_per_token, 1.0))))
+    """Tokens of a prompt that comes in a body of `body_bytes`, rounded up."""
+    return min(body_bytes, int(body_bytes / bytes_per_token) + 1)
 
 
 def learned(bytes_per_token: float, body_bytes: int, tokens: int) -> float:
-    """The model's bytes per token after one more request whose prompt had `tokens`."""
+    """The model's bytes per token after one more request whose prompt had `tokens`; never below 1."""
     if tokens <= 0 or body_bytes <= 0:
         return bytes_per_token
-    return bytes_per_token + _WEIGHT * (body_bytes / tokens - bytes_per_token)
+    return max(1.0, bytes_per_token + _WEIGHT * (body_bytes / tokens - bytes_per_token))
 
 
 def completion_reserve(
     max_tokens: int | None, prompt: int, context: int, default: int = DEFAULT_COMPLETION_TOKENS
 ) -> int:
-    """Tokens to reserve for the answer: what the caller allows, capped by what the window can still give.
+    """Tokens to reserve for one answer: what the caller allows, capped by what the window can still give.
 
     context: the model's window in tokens, 0 where nobody knows it. A negative `max_tokens` counts as none.
     """

@@ -51,12 +51,15 @@ def judge(record: Record | None, body_hash: bytes, now: float) -> Verdict:
 
 
 class IdempotencyKeys:
-    """The keys of one gateway, bounded in number and bytes; the oldest answers go first, a running request never."""
+    """The keys of one gateway, bounded in number and bytes; the oldest answers go first, a running request never.
 
-    def __init__(self, *, life_s: float = 86_400.0, most_keys: int = 10_000, most_bytes: int = 64 * 2**20) -> None:
-        self._life_s = life_s
+    `life_s` and `most_bytes` may be changed; they count for keys that begin after it.
+    """
+
+    def __init__(self, *, life_s: float, most_bytes: int, most_keys: int = 10_000) -> None:
+        self.life_s = life_s
+        self.most_bytes = most_bytes
         self._most_keys = most_keys
-        self._most_bytes = most_bytes
         self._bytes = 0
         self._records: dict[tuple[str, str], Record] = {}  # in the order of their expiry: all live equally long
 
@@ -68,7 +71,7 @@ class IdempotencyKeys:
             return verdict
         if not self._make_room(keys=1, size=0):
             return Verdict("full")
-        self._put((tenant, key), Record(NEXT["new", "begin"], body_hash, now + self._life_s))
+        self._put((tenant, key), Record(NEXT["new", "begin"], body_hash, now + self.life_s))
         return verdict
 
     def finish(self, tenant: str, key: str, answer: bytes) -> None:
@@ -99,9 +102,9 @@ class IdempotencyKeys:
 
     def _make_room(self, *, keys: int, size: int) -> bool:
         """Drop finished answers until so many more keys and bytes fit; whether they do."""
-        while len(self._records) + keys > self._most_keys or self._bytes + size > self._most_bytes:
+        while len(self._records) + keys > self._most_keys or self._bytes + size > self.most_bytes:
             oldest = next((key for key, record in self._records.items() if record.state == "done"), None)
-            if oldest is None or size > self._most_bytes:
+            if oldest is None or size > self.most_bytes:
                 return False
             self._drop(oldest)
         return True

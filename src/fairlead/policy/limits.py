@@ -1,7 +1,7 @@
 """Every limit that applies must agree, or nothing is taken from any; what was taken is settled and released once.
 
-A `Rule` says what is limited and for whom; a `Meter` is its state for one tenant, key, ...; a `Reservation` is what
-one request holds. Requests and tokens live in token buckets, running requests in a counter.
+A `Rule` says what is limited and for whom; a `Meter` is its state for one tenant, key, ... Requests and tokens live in
+token buckets, running requests in a counter.
 """
 
 from __future__ import annotations
@@ -147,59 +147,34 @@ class Meter:
         return not self.in_flight and all(pool is None or not pool.full_in(now) for pool in pools)
 
 
-class Reservation:
-    """What one request holds of some meters. Settling and releasing twice is the same as once."""
+def reserve(meters: Sequence[Meter], now: float, tokens: int) -> Shortfall | None:
+    """Take one request of `tokens` from every meter, or from none and say why.
 
-    __slots__ = ("_released", "_settled", "meters", "tokens")
-
-    def __init__(self, meters: Sequence[Meter], tokens: int) -> None:
-        self.meters = meters
-        self.tokens = tokens
-        self._settled = False
-        self._released = False
-
-    def settle(self, now: float, actual_tokens: int) -> None:
-        """Give back what was reserved too much, or take what was too little."""
-        if self._settled:
-            return
-        self._settled = True
-        surplus = self.tokens - actual_tokens
-        for meter in self.meters if surplus else ():
-            if meter.tokens is not None:
-                meter.tokens.give_back(now, surplus)
-
-    def release(self) -> None:
-        """The request runs no more."""
-        if self._released:
-            return
-        self._released = True
-        for meter in self.meters:
-            meter.in_flight -= 1
-
-    def cancel(self, now: float) -> None:
-        """As if the request had never been admitted (a budget refused it, or it was shed from the queue)."""
-        if self._settled or self._released:
-            return
-        self._settled = self._released = True
-        for meter in self.meters:
-            meter.untake(now, self.tokens)
-
-
-def reserve(meters: Sequence[Meter], now: float, tokens: int) -> Reservation | Shortfall:
-    """Take one request of `tokens` from every meter, or from none.
-
-    A request that fails several is told of the first; a useless wait is told before a long one.
+    A request that fails several is told of the longest wait: who comes back after it is not refused by the next rule.
     """
     for number, meter in enumerate(meters):
         if (shortfall := meter.take(now, tokens)) is not None:
             for taken in meters[:number]:
                 taken.untake(now, tokens)
             return _worst(meters[number + 1 :], now, tokens, shortfall)
-    return Reservation(meters, tokens)
+    return None
+
+
+def settle(meters: Sequence[Meter], now: float, surplus: int) -> None:
+    """A request that was reserved has ended: give back the tokens reserved too much, or take those too little."""
+    for meter in meters:
+        meter.in_flight -= 1
+        if surplus and meter.tokens is not None:
+            meter.tokens.give_back(now, surplus)
+
+
+def cancel(meters: Sequence[Meter], now: float, tokens: int) -> None:
+    """As if a reserved request had never been admitted: a budget refused it, or it was shed from the queue."""
+    for meter in meters:
+        meter.untake(now, tokens)
 
 
 def _worst(others: Sequence[Meter], now: float, tokens: int, found: Shortfall) -> Shortfall:
-    """The longest wait of all that say no: who comes back after it is not refused by the next rule."""
     for meter in others:
         shortfall = meter.take(now, tokens)
         if shortfall is None:
@@ -207,26 +182,6 @@ def _worst(others: Sequence[Meter], now: float, tokens: int, found: Shortfall) -
         elif shortfall.wait_s > found.wait_s:
             found = shortfall
     return found
-
-
-class Standing(NamedTuple):
-    """The tightest rule's figures of one kind: its count, what is left of the burst, seconds until it is full."""
-
-    limit: int
-    remaining: int
-    reset_s: float
-
-
-def standing(meters: Sequence[Meter], kind: str, now: float) -> Standing | None:
-    """The rule of which the least is left, as `x-ratelimit-*` tells it; None where nothing limits this kind."""
-    least: Pool | None = None
-    limit, remaining = 0.0, inf
-    for meter in meters:
-        pool: Pool | None = meter.requests if kind == "requests" else meter.tokens
-        if pool is not None and (left := pool.at(now)) < remaining:
-            flow = meter.rule.requests if kind == "requests" else meter.rule.tokens
-            least, limit, remaining = pool, flow.count if flow else 0.0, left
-    return Standing(int(limit), max(0, int(remaining)), least.full_in(now)) if least is not None else None
 
 
 def duration(seconds: float) -> str:

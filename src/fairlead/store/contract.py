@@ -75,6 +75,17 @@ class Total:
     completion_tokens: int
     ttft_ms: float | None
     duration_ms: float
+    cost_nano: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a key of a tenant has cost by using a model, in billionths of the currency."""
+
+    tenant: str
+    key: str
+    model: str
+    cost_nano: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,7 @@ class ChargeLine:
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
+    cost_nano: int = 0
 
 
 class Ledger(Protocol):
@@ -108,6 +120,9 @@ class Ledger(Protocol):
 
     def totals(self, by: str, since: float = 0.0) -> list[Total]:
         """Sums by one of GROUPS over requests that ended at or after `since`."""
+
+    def spent(self, since: float, until: float) -> Sequence[Spent]:
+        """What was spent by requests that ended at or after `since` and before `until`; nothing that is 0."""
 
     def charge_lines(self, since: float = 0.0) -> Sequence[ChargeLine]:
         """The chargeback of requests that ended at or after `since`; its sums are the ledger's."""

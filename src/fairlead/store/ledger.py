@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from fairlead.store import journal
-from fairlead.store.contract import ChargeLine, Total
+from fairlead.store.contract import ChargeLine, Spent, Total
 from fairlead.store.shipping import Read, parse, ship
 from fairlead.store.sqlite import connect, transaction
 from fairlead.store.usage import COLUMNS
@@ -22,14 +22,19 @@ MIGRATIONS = (
     "CREATE INDEX usage_at ON usage (at)",
     "CREATE TABLE shipped (segment TEXT PRIMARY KEY, offset INTEGER NOT NULL) STRICT",
     "CREATE TABLE damaged (segment TEXT NOT NULL, line TEXT NOT NULL) STRICT",
+    "ALTER TABLE usage ADD COLUMN cost_nano INTEGER NOT NULL DEFAULT 0",
 )
 
 INSERT = f"INSERT INTO usage ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - our names
 GROUP_COLUMNS = {"tenant": "tenant", "key": "key_id", "model": "model", "day": "date(at, 'unixepoch')"}
 CHARGE_LINES = """
     SELECT date(at, 'unixepoch') AS day, tenant, key_id, model, operation, count(*), sum(status >= 400), sum(estimated),
-           sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens)
+           sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost_nano)
     FROM usage WHERE at >= ? GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"""
+
+SPENT = """
+    SELECT tenant, key_id, model, sum(cost_nano) FROM usage WHERE at >= ? AND at < ? AND cost_nano > 0
+    GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""
 
 
 class Ledger:
@@ -56,11 +61,15 @@ class Ledger:
         column = GROUP_COLUMNS[by]
         rows = self._database.execute(
             f"""SELECT {column} AS grp, count(*), sum(status >= 400), sum(prompt_tokens), sum(cached_tokens),
-                       sum(completion_tokens), avg(ttft_ms), avg(duration_ms)
+                       sum(completion_tokens), avg(ttft_ms), avg(duration_ms), sum(cost_nano)
                 FROM usage WHERE at >= ? GROUP BY grp ORDER BY grp""",  # noqa: S608 - from GROUP_COLUMNS
             (since,),
         )
         return [Total(*row) for row in rows]
+
+    def spent(self, since: float, until: float) -> list[Spent]:
+        """What was spent by requests that ended at or after `since` and before `until`."""
+        return [Spent(*row) for row in self._database.execute(SPENT, (since, until))]
 
     def charge_lines(self, since: float = 0.0) -> list[ChargeLine]:
         """The chargeback of requests that ended at or after `since`."""

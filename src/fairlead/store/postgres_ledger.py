@@ -13,7 +13,7 @@ from typing import Any, LiteralString
 import msgspec
 
 from fairlead.store import journal
-from fairlead.store.contract import ChargeLine, Total
+from fairlead.store.contract import ChargeLine, Spent, Total
 from fairlead.store.postgres import Database
 from fairlead.store.shipping import Read, parse, replica_id, save_positions, ship
 from fairlead.store.usage import COLUMNS
@@ -21,9 +21,14 @@ from fairlead.store.usage import COLUMNS
 DAY: LiteralString = "to_char(to_timestamp(at) AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
 GROUP_COLUMNS: Mapping[str, LiteralString] = {"tenant": "tenant", "key": "key_id", "model": "model", "day": DAY}
 SUMS: LiteralString = "sum(prompt_tokens)::bigint, sum(cached_tokens)::bigint, sum(completion_tokens)::bigint"
+SPENT: LiteralString = """
+    SELECT tenant, key_id, model, sum(cost_nano)::bigint
+    FROM fairlead.usage WHERE at >= %s AND at < %s AND cost_nano > 0
+    GROUP BY 1, 2, 3 ORDER BY tenant COLLATE "C", key_id COLLATE "C", model COLLATE "C"
+"""
 CHARGE_LINES: LiteralString = f"""
     SELECT {DAY} AS day, tenant, key_id, model, operation, count(*), count(*) FILTER (WHERE status >= 400),
-           count(*) FILTER (WHERE estimated), {SUMS}
+           count(*) FILTER (WHERE estimated), {SUMS}, sum(cost_nano)::bigint
     FROM fairlead.usage WHERE at >= %s GROUP BY 1, 2, 3, 4, 5
     ORDER BY 1, tenant COLLATE "C", key_id COLLATE "C", model COLLATE "C", operation COLLATE "C"
 """  # noqa: S608 - our names
@@ -59,7 +64,7 @@ class PostgresLedger:
         column = GROUP_COLUMNS[by]
         query: LiteralString = f"""
             SELECT {column} COLLATE "C" AS grp, count(*), count(*) FILTER (WHERE status >= 400), {SUMS},
-                   avg(ttft_ms), avg(duration_ms)
+                   avg(ttft_ms), avg(duration_ms), sum(cost_nano)::bigint
             FROM fairlead.usage WHERE at >= %s GROUP BY grp ORDER BY grp"""  # noqa: S608 - our names
         return [Total(*row) for row in self._rows(query, since)]
 
@@ -67,9 +72,13 @@ class PostgresLedger:
         """The chargeback of requests that ended at or after `since`."""
         return [ChargeLine(*row) for row in self._rows(CHARGE_LINES, since)]
 
-    def _rows(self, query: LiteralString, since: float) -> list[Any]:
+    def spent(self, since: float, until: float) -> list[Spent]:
+        """What was spent by requests that ended at or after `since` and before `until`."""
+        return [Spent(*row) for row in self._rows(SPENT, since, until)]
+
+    def _rows(self, query: LiteralString, *times: float) -> list[Any]:
         with self._database.transaction() as cursor:
-            return cursor.execute(query, (since,)).fetchall()
+            return cursor.execute(query, times).fetchall()
 
     # -- what `ship` asks of it -------------------------------------------------------------------------------------
 

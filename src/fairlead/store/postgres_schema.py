@@ -59,6 +59,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         """
     ),
     Migration("CREATE INDEX usage_at ON fairlead.usage (at);"),
+    Migration("ALTER TABLE fairlead.usage ADD COLUMN cost_nano bigint NOT NULL DEFAULT 0;"),
 )
 
 
