@@ -61,6 +61,36 @@ JOURNAL_LAG = Signal(
     "fairlead_journal_unshipped_bytes", "gauge", (), "Usage records in the journal that are not in the ledger yet."
 )
 LOG_DROPPED = Signal("fairlead_log_lines_dropped_total", "counter", (), "Log lines lost because the sink stalled.")
+LIMITED = Signal(
+    "fairlead_limited_total", "counter", ("limit", "kind"), "Requests refused by a limit, by what was short."
+)
+COST = Signal("fairlead_cost_total", "counter", ("tenant", "model"), "Money charged, in the currency of the prices.")
+BUDGET_SPENT = Signal(
+    "fairlead_budget_spent", "gauge", ("budget", "owner"), "Money spent of a budget in its period, by this gateway."
+)
+BUDGET_RESERVED = Signal(
+    "fairlead_budget_reserved", "gauge", ("budget", "owner"), "Money set aside for requests under way."
+)
+BUDGET_AMOUNT = Signal("fairlead_budget_amount", "gauge", ("budget", "owner"), "Money that a budget has in a period.")
+BUDGET_WARNINGS = Signal(
+    "fairlead_budget_warnings_total", "counter", ("budget",), "Times that the soft threshold of a budget was crossed."
+)
+WEBHOOKS = Signal(
+    "fairlead_budget_webhooks_total", "counter", ("result",), "Posts to webhooks of budgets: sent, failed, dropped."
+)
+WAITING = Signal("fairlead_waiting_requests", "gauge", ("model",), "Requests that wait because the model is full.")
+SHED = Signal(
+    "fairlead_shed_total",
+    "counter",
+    ("model", "reason"),
+    "Requests turned away by a full model: queue_full, too_slow (they would wait too long), expired (they did).",
+)
+IDEMPOTENT = Signal(
+    "fairlead_idempotent_requests_total",
+    "counter",
+    ("action",),
+    "Requests with an Idempotency-Key: run, replay, wait (refused: one is running), refuse (another body), full.",
+)
 KEY_SET_AGE = Signal(
     "fairlead_key_set_age_seconds", "gauge", (), "Time since the issuer's key set was last fetched; -1: never."
 )
@@ -85,6 +115,16 @@ GATEWAY: tuple[Signal, ...] = (
     RELOADS,
     JOURNAL_LAG,
     LOG_DROPPED,
+    LIMITED,
+    COST,
+    BUDGET_SPENT,
+    BUDGET_RESERVED,
+    BUDGET_AMOUNT,
+    BUDGET_WARNINGS,
+    WEBHOOKS,
+    WAITING,
+    SHED,
+    IDEMPOTENT,
     KEY_SET_AGE,
     KEY_SET_FETCHES,
     CERTIFICATE_EXPIRY,

@@ -208,6 +208,11 @@ class Gateway:
         assert len(found) == 1, found
         return found[0]
 
+    def ledger_rows(self, count: int, *, within_s: float = 10.0) -> list[dict[str, Any]]:
+        """All rows, once there are so many of status 200."""
+        assert eventually(lambda: sum(row["status"] == 200 for row in self.ledger()) >= count, within_s=within_s)
+        return [row for row in self.ledger() if row["status"] == 200]
+
     def log_lines(self) -> list[str]:
         return self.log_path.read_text().splitlines()
 

@@ -7,6 +7,7 @@ import msgspec
 # what msgspec raises for bytes that are no such JSON: bad UTF-8 and absurd nesting have classes of their own
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 USAGE_OPTION = b',"stream_options":{"include_usage":true}}'
+NO_PROMPT = msgspec.Raw(b"")
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
@@ -26,7 +27,7 @@ class Body(msgspec.Struct, frozen=True):
     max_output_tokens: int | None = None
     n: int | None = None
     best_of: int | None = None
-    prompt: msgspec.Raw = msgspec.Raw(b"")
+    prompt: msgspec.Raw = NO_PROMPT
 
     @property
     def wants_usage(self) -> bool:
@@ -48,11 +49,14 @@ def most_completion(body: Body) -> int | None:
 def choices(body: Body) -> int:
     """How many answers are asked for: `n` for each prompt, and completions take several prompts at once."""
     each = max(1, body.n or 1, body.best_of or 1)
-    prompts = 1
-    if body.prompt.startswith(b"["):
-        parts = _parts(body.prompt)
-        prompts = max(1, len(parts)) if parts and parts[0].startswith((b'"', b"[")) else 1  # else the ids of one
+    prompts = 1 if body.prompt is NO_PROMPT else prompts_in(bytes(body.prompt))
     return min(each * prompts, MOST)
+
+
+def prompts_in(prompt: bytes) -> int:
+    """One, or a list of texts or of lists of token ids; a plain list of ids is one."""
+    parts = _parts(prompt) if prompt.startswith(b"[") else ()
+    return len(parts) if parts and bytes(parts[0]).startswith((b'"', b"[")) else 1
 
 
 decode = msgspec.json.Decoder(Body).decode  # the last of two equal keys counts, as in every engine we know

@@ -6,7 +6,9 @@ first meet (`Plan`), so that a request costs one look-up. Times are seconds sinc
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from fairlead.gateway import consumption_config as gateway
@@ -84,10 +86,20 @@ class Admission:
         return ratelimit_headers(figures, now) if figures else b""
 
 
+class Standing(NamedTuple):
+    """A budget's labels (name, owner), and billionths of the currency."""
+
+    labels: tuple[str, str]
+    spent: int
+    reserved: int
+    amount: int
+
+
 class Consumption:
     """Limits, budgets, prices and fairness of one configuration, and the state of all of them.
 
-    `crossings` collects the budgets whose soft threshold was crossed, for whoever tells of them.
+    `crossings` collects the budgets whose soft threshold was crossed, for whoever tells of them; `refused` counts what
+    limits refused, by their name and by what was short.
     """
 
     def __init__(
@@ -102,6 +114,7 @@ class Consumption:
         self._budgets: Mapping[str, Budget] = {}
         self._crowded = MOST_STATES
         self.crossings: list[Crossed] = []
+        self.refused: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.queues: dict[str, FairQueue] = {}
         self.reload(config, now)
 
@@ -125,6 +138,7 @@ class Consumption:
         prompt = prompt_tokens(body_bytes, model.bytes_per_token)
         completion = completion_reserve(max_tokens, prompt, plan.context) * choices
         if (shortfall := reserve(plan.meters, now, prompt + completion)) is not None:
+            self.refused[shortfall.rule, shortfall.kind] += 1
             raise limited(shortfall, ratelimit_headers(plan.figures, now))
         accounts = plan.accounts
         cost = plan.price.cost(prompt, 0, completion) if accounts else 0
@@ -195,11 +209,11 @@ class Consumption:
         if self._budgets[budget].scope.applies(subject):
             self._account(self._budgets[budget], subject, now).restore(now, spent_nano)
 
-    def spent(self, now: float) -> Iterable[tuple[str, tuple[str, ...], int, int]]:
-        """(budget, owner, spent, amount) of every account that is open, for metrics."""
-        for (name, owner), account in sorted(self._accounts.items()):
+    def spent(self, now: float) -> Iterable[Standing]:
+        """How every budget that is in use stands, for metrics."""
+        for (name, owner), account in self._accounts.items():
             account.roll(now)
-            yield name, owner, account.spent, account.budget.amount
+            yield Standing((name, ",".join(owner)), account.spent, account.reserved, account.budget.amount)
 
     # -- looked up once for each subject ------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from fairlead import __version__, signals
 from fairlead.gateway.accounting import Histogram
 from fairlead.gateway.app import App
+from fairlead.policy.budget import NANO
 from fairlead.signals import Signal
 
 Sample = tuple[tuple[str, ...], float]
@@ -41,8 +42,26 @@ class _GatewayCollector(Collector):
         yield family(signals.RELOADS, (((result,), n) for result, n in counters.reloads.items()))
         yield family(signals.JOURNAL_LAG, [((), app.ledger.unshipped_bytes())])
         yield family(signals.LOG_DROPPED, [((), counters.log_dropped)])
+        yield from consumption_families(app)
         yield from identity_families(app)
         yield family(signals.BUILD, [((__version__, app.config.name), 1)])
+
+
+def consumption_families(app: App) -> Iterator[Metric]:
+    """What was used and refused; money in units of the currency."""
+    counters, consumption = app.accounting.counters, app.consumption
+    budgets = list(consumption.spent(app.wall())) if consumption is not None else []
+    yield family(signals.LIMITED, consumption.refused.items() if consumption is not None else [])
+    yield family(signals.COST, ((who, nano / NANO) for who, nano in counters.cost_nano.items()))
+    yield family(signals.BUDGET_SPENT, ((each.labels, each.spent / NANO) for each in budgets))
+    yield family(signals.BUDGET_RESERVED, ((each.labels, each.reserved / NANO) for each in budgets))
+    yield family(signals.BUDGET_AMOUNT, ((each.labels, each.amount / NANO) for each in budgets))
+    yield family(signals.BUDGET_WARNINGS, (((name,), n) for name, n in counters.budget_warnings.items()))
+    yield family(signals.WEBHOOKS, (((result,), n) for result, n in counters.webhooks.items()))
+    yield family(signals.WAITING, (((name,), len(room.queue)) for name, room in app.rooms.items()))
+    sheds = [((name, why), n) for name, room in app.rooms.items() for why, n in room.shed.items()]
+    yield family(signals.SHED, sheds)
+    yield family(signals.IDEMPOTENT, (((action,), n) for action, n in counters.idempotent.items()))
 
 
 def identity_families(app: App) -> Iterator[Metric]:

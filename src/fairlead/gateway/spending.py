@@ -21,7 +21,6 @@ from fairlead.errors import UserError
 from fairlead.policy.budget import NANO, Crossed
 from fairlead.policy.limits import Subject
 from fairlead.store.contract import Ledger, Spent
-from fairlead.store.ledger import Ledger as SqliteLedger
 
 if TYPE_CHECKING:
     from fairlead.gateway.app import App
@@ -84,8 +83,12 @@ class Spending:
 
     def open_ledger(self) -> Ledger:
         """A connection of its own, for the thread that asks."""
-        state = Path(self._app.config.state_dir)
-        return SqliteLedger(state / "ledger.db", state / "journal")
+        from fairlead.store.stores import open_ledger, place_of  # a driver that few gateways need
+
+        config = self._app.config
+        return open_ledger(
+            place_of(Path(config.state_dir), config.store.postgres.url_env if config.store.postgres else "")
+        )
 
     async def keep(self) -> None:
         """Ask again for what is not known, as often as it takes."""
