@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from fairlead.gateway import answers
 from fairlead.gateway.answers import Refusal
 from fairlead.gateway.config import OPERATIONS
+from fairlead.gateway.desk import MODELS, MODELS_PATH
+from fairlead.gateway.desk import OPERATIONS as DESK_OPERATIONS
 from fairlead.gateway.head import Head, Refused
 from fairlead.gateway.length import without_length
 from fairlead.gateway.tables import Caller, RouteTable, Tables
@@ -22,8 +24,6 @@ from fairlead.store.keys import ID_LENGTH, PREFIX, hash_of
 if TYPE_CHECKING:
     from fairlead.gateway.tokens import Tokens
 
-MODELS = "models"
-MODELS_PATH = b"/v1/models"
 ONE_REQUEST = frozenset((b"x-request-id", b"expect", b"idempotency-key"))  # fields that make a head one request's own
 REMEMBERED_HEADS = 2048
 _PREFIX = PREFIX.encode()
@@ -88,10 +88,12 @@ def operation_of(head: Head) -> str:
         if head.method != b"POST":
             raise Refused(answers.wrong_method("POST"))
         return operation
-    if head.path == MODELS_PATH or head.path.startswith(MODELS_PATH + b"/"):
+    is_models = head.path == MODELS_PATH or head.path.startswith(MODELS_PATH + b"/")
+    operation = MODELS if is_models else DESK_OPERATIONS.get(head.path)
+    if operation is not None:
         if head.method != b"GET":
             raise Refused(answers.wrong_method("GET"))
-        return MODELS
+        return operation
     raise Refused(answers.NOT_FOUND)
 
 

@@ -89,6 +89,7 @@ NO_REPLICA = Refusal(503, "no_replica", "No replica of the model takes requests 
 ENGINE_LOST = Refusal(502, "engine_lost", "The engine broke off before it had answered.", "server_error")
 ENGINE_BROKEN = Refusal(502, "engine_broken", "The engine's answer could not be understood.", "server_error")
 DEADLINE = Refusal(504, "deadline_exceeded", "The answer took longer than the route allows.", "server_error")
+LEDGER_UNREAD = Refusal(503, "ledger_unavailable", "The ledger cannot be read now.", "server_error", retry_after_s=5)
 LEDGER_DOWN = Refusal(
     503, "ledger_unavailable", "Usage cannot be recorded now, so nothing is answered.", "server_error", retry_after_s=5
 )
@@ -120,6 +121,11 @@ def forbidden(role: str, operation: str, model: str) -> Refusal:
     """403: known, but not for this role."""
     message = f"The role {role!r} may not use {operation!r} on the model {model[:200]!r}."
     return Refusal(403, "permission_denied", message, "permission_error")
+
+
+def forbidden_operation(role: str, operation: str) -> Refusal:
+    """403: known, but its role has no such operation."""
+    return Refusal(403, "permission_denied", f"The role {role!r} may not use {operation!r}.", "permission_error")
 
 
 def wrong_token(reason: str) -> Refusal:

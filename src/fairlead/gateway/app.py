@@ -17,6 +17,7 @@ from fairlead.gateway.admission import Heads
 from fairlead.gateway.config import Config, api_keys, load
 from fairlead.gateway.connection import ClientConnection
 from fairlead.gateway.consumption import Consumption
+from fairlead.gateway.desk import Desk
 from fairlead.gateway.once import Recorder
 from fairlead.gateway.spending import Spending
 from fairlead.gateway.upstream import Replica
@@ -59,6 +60,7 @@ class App:
         self.tables = self._build(config)
         self.tokens = self._issuer(config, None)
         self.heads = Heads()
+        self.desk = Desk(self)
         self.once = IdempotencyKeys(life_s=config.idempotency.lifetime_s, most_bytes=config.idempotency.memory_bytes)
         self.rooms: dict[str, Room] = {}
         self.consumption: Consumption | None = None  # None: nothing is limited, priced or shared
@@ -261,6 +263,7 @@ class App:
             await asyncio.sleep(0.02)
             for connection in tuple(self.connections):
                 connection.close_idle()
+        self.desk.close()
         for replica in self.replicas.values():
             replica.close_idle()
 

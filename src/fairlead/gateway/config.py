@@ -23,6 +23,8 @@ OPERATIONS = {
 }
 
 
+ADMIN_OPERATIONS = ("admin:keys", "admin:status", "admin:usage")
+"""What is asked of the gateway itself and of no model, at /admin/..."""
 ASYMMETRIC = frozenset(
     ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
 )

@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-import msgspec
-
+from fairlead.errors import UserError
 from fairlead.gateway import answers
-from fairlead.gateway.admission import MODELS, Admitted, KeysPending, admit
+from fairlead.gateway.admission import Admitted, KeysPending, admit
 from fairlead.gateway.answers import Refusal
 from fairlead.gateway.body import UNREADABLE
+from fairlead.gateway.desk import PATIENCE_S, Body
 from fairlead.gateway.entrance import Known, enter
 from fairlead.gateway.exchange import Exchange
 from fairlead.gateway.head import REQUEST_ID, Head, Refused, read_head
-from fairlead.gateway.tables import Caller, model_entry, visible
+from fairlead.gateway.tables import PATHS
 
 if TYPE_CHECKING:
     from fairlead.gateway.app import App
@@ -266,8 +266,8 @@ class ClientConnection(asyncio.Protocol):
             raise Refused(answers.BODY_TOO_LARGE)
         self._state = BUSY
         try:
-            if admitted.operation == MODELS:
-                self._answer_models(admitted.caller, admitted.head.path)
+            if admitted.operation not in PATHS:
+                self._answer_here(app.desk.body(admitted))
                 return
             exchange = enter(app, self, admitted, raw, self._request_id)
         except UNREADABLE as error:
@@ -285,16 +285,23 @@ class ClientConnection(asyncio.Protocol):
         self._exchange = exchange
         exchange.begin()
 
-    def _answer_models(self, caller: Caller, path: bytes) -> None:
-        name = path[len(b"/v1/models/") :].decode("latin-1")
-        if not name:
-            body = caller.models_body
-        elif name in visible(caller.allowed):
-            body = msgspec.json.encode(model_entry(name))
-        else:
-            raise Refused(answers.unknown_model(name))
+    def _answer_here(self, body: Body) -> None:
+        """What needs no engine; at once, or when it has been found out."""
+        if not isinstance(body, bytes):
+            self.deadline = self._app.now() + PATIENCE_S
+            body.add_done_callback(self._answer_found)
+            return
         self.send(answers.head(200, answers.JSON, self._request_id, len(body), close=self.must_close()) + body)
         self.answered()
+
+    def _answer_found(self, task: asyncio.Task[bytes]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if self._state != BUSY:  # the client has left
+            return
+        if task.cancelled() or isinstance(error, UserError):
+            self._refuse(answers.LEDGER_UNREAD, close=False)
+        else:
+            self._answer_here(task.result())
 
     @property
     def speaks_11(self) -> bool:

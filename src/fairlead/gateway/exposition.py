@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -10,9 +11,11 @@ from prometheus_client.registry import Collector
 
 from fairlead import __version__, signals
 from fairlead.gateway.accounting import Histogram
-from fairlead.gateway.app import App
 from fairlead.policy.budget import NANO
 from fairlead.signals import Signal
+
+if TYPE_CHECKING:
+    from fairlead.gateway.app import App
 
 Sample = tuple[tuple[str, ...], float]
 

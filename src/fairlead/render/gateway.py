@@ -9,7 +9,19 @@ from typing import Any
 
 from fairlead.render.consumption import consumption
 from fairlead.render.store import store
-from fairlead.spec.types import EVERYTHING, AnyModel, Gateway, Jwt, Limits, RemoteModel, Role, Spec, Tls
+from fairlead.spec.types import (
+    ADMIN_OPERATIONS,
+    ALL_ADMIN,
+    EVERYTHING,
+    AnyModel,
+    Gateway,
+    Jwt,
+    Limits,
+    RemoteModel,
+    Role,
+    Spec,
+    Tls,
+)
 from fairlead.variables import has_variable
 
 VERSION = 1
@@ -131,4 +143,10 @@ def routes(spec: Spec) -> dict[str, dict[str, Any]]:
 def role(role: Role, spec: Spec) -> dict[str, list[str]]:
     """The public names and operations of a role, written out: the gateway knows no wildcard."""
     names = {*spec.models, *spec.routes} if EVERYTHING in role.models else {*role.models}
-    return {"models": sorted(names), "operations": list(role.operations)}
+    return {"models": sorted(names), "operations": operations(role)}
+
+
+def operations(role: Role) -> list[str]:
+    """The operations of a role, those of admin:* written out."""
+    plain = [operation for operation in role.operations if operation != ALL_ADMIN]
+    return list(dict.fromkeys([*plain, *(ADMIN_OPERATIONS if ALL_ADMIN in role.operations else ())]))

@@ -19,6 +19,8 @@ from fairlead.spec.profiles import Profile, profile_of
 from fairlead.spec.source import is_gguf
 from fairlead.spec.store import Store
 from fairlead.spec.types import (
+    ADMIN_OPERATIONS,
+    ALL_ADMIN,
     ENGINES,
     EVERYTHING,
     AnyModel,
@@ -99,16 +101,22 @@ def _idle_roles(parts: Parts) -> Iterator[Finding]:
             continue
         offers = [parts.offers.get(parts.model_behind(name)) for name in parts.usable_by(role)]
         for index, operation in enumerate(role.operations if offers else ()):
-            if all(offer is not None and operation not in offer for offer in offers):
+            if not is_admin(operation) and all(offer is not None and operation not in offer for offer in offers):
                 path = ("access", "roles", role_name, "operations", index)
                 hint = "add it to a model's operations, or leave it out"
                 yield Finding(path, f"none of its models offers {operation}", hint)
 
 
+def is_admin(operation: str) -> bool:
+    """Whether an operation is asked of the gateway and not of a model."""
+    return operation == ALL_ADMIN or operation in ADMIN_OPERATIONS
+
+
 def _unreachable_models(parts: Parts) -> Iterator[Finding]:
     if None in parts.roles.values() or not parts.roles:
         return
-    reachable = {parts.model_behind(name) for role in parts.roles.values() if role for name in parts.usable_by(role)}
+    users = [role for role in parts.roles.values() if role and not all(map(is_admin, role.operations))]
+    reachable = {parts.model_behind(name) for role in users for name in parts.usable_by(role)}
     for name in parts.models:
         if name not in reachable:
             yield Finding(("models", name), "no role may use it", "name it in access.roles.*.models", at_key=True)

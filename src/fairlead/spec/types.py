@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic.types import Strict
 
 from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
@@ -28,12 +28,20 @@ from fairlead.spec.fields import (
     Source,
     Text,
     Url,
+    check_served,
 )
 from fairlead.spec.store import Store
 from fairlead.units import Bytes, Seconds
 
 Environment = Literal["laptop", "staging", "production"]
 Operation = Literal["chat", "completions", "embeddings", "responses"]
+ADMIN_OPERATIONS = ("admin:keys", "admin:status", "admin:usage")
+"""What is asked of the gateway itself and of no model."""
+ALL_ADMIN = "admin:*"  # in a role: every admin operation
+RoleOperation = Annotated[
+    Literal["chat", "completions", "embeddings", "responses", "admin:keys", "admin:status", "admin:usage", "admin:*"],
+    BeforeValidator(check_served),
+]
 LOCAL_OPERATIONS: tuple[Operation, ...] = ("chat", "completions")
 """What the embedded engine speaks, and what a role may do unless it says otherwise."""
 Operations = Annotated[tuple[Operation, ...], Field(min_length=1)]
@@ -177,8 +185,8 @@ class Role(Closed):
 
     models: Annotated[tuple[Text, ...], Field(min_length=1)]
     """Models and routes by public name; "*" is all of them."""
-    operations: Operations = LOCAL_OPERATIONS
-    """What it may ask of them."""
+    operations: Annotated[tuple[RoleOperation, ...], Field(min_length=1)] = LOCAL_OPERATIONS
+    """What it may ask of them, and admin:keys, admin:status, admin:usage or admin:* of the gateway itself."""
 
 
 class Access(Closed):
