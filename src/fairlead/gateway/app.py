@@ -230,6 +230,8 @@ class App:
             replica.misses += 1
             replica.up = replica.up and replica.misses < MISSES_TO_DOWN
         if was_up != replica.up:
+            for room in self.rooms.values():
+                room.tick(self.wall())
             self.accounting.event("replica", replica=replica.shown, state="up" if replica.up else "down")
 
     async def ship(self) -> None:
