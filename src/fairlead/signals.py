@@ -89,7 +89,7 @@ IDEMPOTENT = Signal(
     "fairlead_idempotent_requests_total",
     "counter",
     ("action",),
-    "Requests with an Idempotency-Key: run, replay, wait (refused: one is running), refuse (another body), full.",
+    "Requests with an Idempotency-Key: run, replay; refused: wait (one is running), refuse (another body), lost, full.",
 )
 KEY_SET_AGE = Signal(
     "fairlead_key_set_age_seconds", "gauge", (), "Time since the issuer's key set was last fetched; -1: never."

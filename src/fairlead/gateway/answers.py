@@ -101,10 +101,18 @@ KEY_IN_USE = Refusal(
     409, "idempotency_key_in_use", "A request with this Idempotency-Key is being answered.", retry_after_s=1
 )
 KEY_REUSED = Refusal(422, "idempotency_key_reused", "This Idempotency-Key came with another request before.")
+KEY_LOST = Refusal(
+    409, "idempotency_answer_lost", "This Idempotency-Key was answered before, and the answer was too large to keep."
+)
 KEYS_FULL = Refusal(
     503, "idempotency_full", "No further Idempotency-Key can be kept now.", "server_error", retry_after_s=5
 )
-SAID_OF_A_KEY = {"wait": KEY_IN_USE, "refuse": KEY_REUSED, "full": KEYS_FULL}  # by what the policy says
+SAID_OF_A_KEY = {
+    "wait": KEY_IN_USE,
+    "refuse": KEY_REUSED,
+    "lost": KEY_LOST,
+    "full": KEYS_FULL,
+}  # by what the policy says
 
 
 def wrong_method(allowed: str) -> Refusal:

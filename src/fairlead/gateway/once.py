@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fairlead.gateway.connection import ClientConnection
     from fairlead.gateway.exchange import Exchange
 
-LARGEST_ANSWER = 4 * 1024 * 1024  # a larger one is not kept, and its key stays taken: a second run would cost again
+LARGEST_ANSWER = 4 * 1024 * 1024  # a larger one is not kept; a second run would cost again, so there is none
 KEY = re.compile(rb"[!-~]{1,255}")
 REPLAYED = b"idempotent-replayed: true\r\n"
 
@@ -41,7 +41,7 @@ def begin(app: App, client: ClientConnection, key: bytes, *, tenant: str, asked:
     raise Refused(answers.SAID_OF_A_KEY[verdict.action], b"x-should-retry: %b\r\n" % SHOULD_RETRY[verdict.action])
 
 
-SHOULD_RETRY = {"wait": b"true", "refuse": b"false", "full": b"true"}
+SHOULD_RETRY = {"wait": b"true", "refuse": b"false", "lost": b"false", "full": b"true"}
 
 
 def replay(answer: bytes, request_id: bytes, headers: bytes, *, close: bool) -> bytes:
@@ -127,7 +127,8 @@ class Recorder:
     def _keep(self) -> None:
         self._app.connections.discard(self)
         whole = b"".join(self._sent)
-        if not whole:  # too large
+        if not whole:
+            self._app.once.finish(*self._place, None)
             return
         block, _, body = whole.partition(b"\r\n\r\n")
         head = parse_head(block)

@@ -1,0 +1,123 @@
+"""Who waits for a full engine: service is shared by weight, the queue is bounded, nobody starves."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fairlead.policy.fair import Entry, FairQueue, Terms
+
+NEVER = 1e9
+
+
+def entry(tenant: str, tokens: int = 10, *, weight: float = 1.0, batch: bool = False, deadline: float = NEVER) -> Entry:
+    return Entry(tenant, tokens, tokens, deadline, weight, batch)
+
+
+def drain(queue: FairQueue, count: int) -> Counter[str]:
+    """Serve so many, each at once refilled by its tenant; tokens by tenant."""
+    served: Counter[str] = Counter()
+    for number in range(count):
+        got = queue.pop(float(number))
+        assert got is not None
+        served[got.tenant] += got.prompt + got.completion
+        queue.push(entry(got.tenant, got.prompt, weight=got.weight, batch=got.batch), float(number))
+    return served
+
+
+@given(sizes=st.lists(st.integers(1, 500), min_size=2, max_size=6), backlog=st.integers(2, 30))
+def test_backlogged_tenants_differ_by_no_more_than_a_few_requests(sizes: list[int], backlog: int) -> None:
+    queue = FairQueue(Terms(queue=10_000))
+    for number, size in enumerate(sizes):
+        for _ in range(backlog * (number + 1)):
+            queue.push(entry(f"t{number}", size), 0.0)
+    served = drain(queue, 1000)
+    assert max(served.values()) - min(served.get(f"t{n}", 0) for n in range(len(sizes))) <= 2 * 2 * max(sizes)
+
+
+def test_weights_divide_the_service() -> None:
+    queue = FairQueue(Terms(queue=1000))
+    for _ in range(50):
+        queue.push(entry("gold", weight=4.0), 0.0)
+        queue.push(entry("tin"), 0.0)
+    served = drain(queue, 1000)
+    assert served["gold"] / served["tin"] == pytest.approx(4.0, rel=0.02)
+
+
+def test_nobody_saves_service_up_while_idle() -> None:
+    queue = FairQueue(Terms(queue=1000))
+    for _ in range(10):
+        queue.push(entry("busy"), 0.0)
+    drain(queue, 500)
+    for _ in range(10):
+        queue.push(entry("late"), 500.0)
+    served = drain(queue, 100)
+    assert served["late"] == pytest.approx(served["busy"], rel=0.1)
+
+
+def test_batch_keeps_its_share() -> None:
+    queue = FairQueue(Terms(queue=1000, batch_share=0.2))
+    for _ in range(20):
+        queue.push(entry("live"), 0.0)
+        queue.push(entry("bulk", batch=True), 0.0)
+    served = drain(queue, 1000)
+    assert served["bulk"] / sum(served.values()) == pytest.approx(0.2, abs=0.02)
+
+
+def test_the_greediest_loses_its_newest_and_batch_before_others() -> None:
+    queue = FairQueue(Terms(queue=4))
+    first = [entry("greedy") for _ in range(3)]
+    for each in [*first, entry("modest")]:
+        assert queue.push(each, 0.0) is None
+    shed = queue.push(entry("modest"), 0.0)
+    assert shed is not None
+    assert (shed.entry, shed.reason, len(queue)) == (first[-1], "queue_full", 4)
+    bulk = entry("bulk", batch=True)
+    shed = queue.push(bulk, 0.0)
+    assert shed is not None
+    assert shed.entry is bulk
+
+
+def test_who_would_wait_too_long_is_told_at_once_and_who_does_is_taken_out() -> None:
+    queue = FairQueue(Terms(queue=100))
+    for number in range(20):
+        running = entry("a", 10)
+        queue.start(running)
+        queue.settle(running, 10, 10, number / 10)
+    for _ in range(50):
+        queue.push(entry("a"), 2.0)
+    late = queue.push(entry("a", deadline=2.5), 2.0)
+    assert late is not None
+    assert (late.reason, late.wait_s > 0.5) == ("too_slow", True)
+    patient = entry("b", deadline=60.0)
+    assert queue.push(patient, 2.0) is None
+    (expired,) = [shed for shed in queue.expire(61.0) if shed.entry is patient]
+    assert expired.reason == "expired"
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["push", "pop", "cancel", "expire"]), st.sampled_from("abc"), st.booleans()),
+        max_size=80,
+    )
+)
+def test_the_books_hold_whatever_happens(steps: list[tuple[str, str, bool]]) -> None:
+    queue = FairQueue(Terms(queue=8))
+    pushed: list[Entry] = []
+    for now, (what, tenant, batch) in enumerate(steps):
+        if what == "push":
+            pushed.append(entry(tenant, batch=batch, deadline=now + 10))
+            queue.push(pushed[-1], now)
+        elif what == "pop":
+            got = queue.pop(now)
+            assert (got is None) == (not any(each.waiting and each.deadline >= now for each in pushed) and got is None)
+            if got is not None:
+                queue.settle(got, 1, 1, now)
+        elif what == "cancel" and pushed:
+            queue.cancel(pushed[now % len(pushed)])
+        else:
+            queue.expire(now)
+        assert len(queue) == sum(each.waiting for each in pushed) <= 8
