@@ -11,6 +11,7 @@ from rich.text import Text
 
 from fairlead import __version__
 from fairlead.cli import (
+    access_commands,
     chat_command,
     keys_commands,
     prove_command,
@@ -54,6 +55,7 @@ for command in (
     version,
 ):
     app.command()(command)
+app.add_typer(access_commands.app, name="access")
 app.add_typer(keys_commands.app, name="keys")
 app.add_typer(store_commands.app, name="store")
 

@@ -28,7 +28,11 @@ Keys = Mapping[str, Sequence[Key]]
 
 
 class Rejected(Exception):
-    """The token is not taken; the reason may be told to the caller."""
+    """The token is not taken; the reason may be told to the caller. `rule` is the field of access.jwt that decides."""
+
+    def __init__(self, reason: str, rule: str = "") -> None:
+        super().__init__(reason)
+        self.rule = rule
 
 
 class Expired(Rejected):
@@ -77,12 +81,12 @@ def verified(token: bytes, keys: Keys, algorithms: Sequence[str]) -> bytes:
     except Unreadable as error:
         raise Rejected(str(error)) from error
     if told.algorithm not in algorithms:
-        raise Rejected("its algorithm is not allowed")
+        raise Rejected("its algorithm is not allowed", "algorithms")
     candidates = candidates_of(told, keys)
     if not candidates:
-        raise UnknownKey("its key is not in the issuer's key set")
+        raise UnknownKey("its key is not in the issuer's key set", "jwks_url")
     if not any(has_signed(key, told) for key in candidates):
-        raise Rejected("its signature is wrong")
+        raise Rejected("its signature is wrong", "jwks_url")
     return told.payload
 
 
@@ -137,22 +141,22 @@ def has_signed(key: Key, told: Token) -> bool:
 def identity(claims: Mapping[str, Any], rules: Jwt, wall_now: float) -> Identity:
     """What verified claims say, if they are for us and for now. Raises Rejected."""
     if claims.get("iss") != rules.issuer:
-        raise Rejected("it is from another issuer")
+        raise Rejected("it is from another issuer", "issuer")
     audience = claims.get("aud")
     if audience != rules.audience and not (isinstance(audience, list) and rules.audience in audience):
-        raise Rejected("it is for another audience")
+        raise Rejected("it is for another audience", "audience")
     expires_at = moment(claims, "exp")
     if expires_at is None:
         raise Rejected("it never expires")
     if expires_at + rules.leeway_s <= wall_now:
-        raise Expired("it has expired")
+        raise Expired("it has expired", "leeway")
     for name in ("nbf", "iat"):
         begin = moment(claims, name)
         if begin is not None and begin - rules.leeway_s > wall_now:
-            raise Rejected("it is not valid yet")
+            raise Rejected("it is not valid yet", "leeway")
     tenant = claim(claims, rules.tenant_claim)
     if not isinstance(tenant, str) or not TENANT.fullmatch(tenant):
-        raise Rejected("it does not name its tenant")
+        raise Rejected("it does not name its tenant", "tenant_claim")
     roles = claim(claims, rules.role_claim)
     named = roles if isinstance(roles, list) else [roles]
     known = tuple(role for role in named if isinstance(role, str))
