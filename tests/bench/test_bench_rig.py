@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("taskset") is None, reason="the rig needs taskset"),
 ]
 REPLICAS = 2
-WINDOW_S = 0.4
+WINDOW_S = 0.8
 
 
 @pytest.fixture(scope="module")

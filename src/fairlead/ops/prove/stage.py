@@ -61,7 +61,13 @@ class Stage:
     def client(self, key: str | None, gateway: int = 0, timeout_s: float = 30.0) -> httpx.AsyncClient:
         """A client of a gateway."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return httpx.AsyncClient(base_url=self.urls[gateway], headers=headers, timeout=timeout_s, trust_env=False)
+        return httpx.AsyncClient(
+            base_url=self.urls[gateway],
+            headers=headers,
+            timeout=timeout_s,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=None),  # a claim about overload needs all at once
+        )
 
     async def add_gateway(self, **changes: object) -> int:
         """Start another gateway on the same state; `changes` replace fields of gateway.json. Returns its number."""
@@ -87,15 +93,18 @@ class Stage:
 
     async def engine_running(self) -> float:
         """Requests that the engines work on now, by their own count."""
+        return await self._engine_sum("vllm:num_requests_running", "vllm:num_requests_waiting")
+
+    async def engine_tokens(self) -> float:
+        """Tokens that the engines have generated so far, by their own count."""
+        return await self._engine_sum("vllm:generation_tokens_total")
+
+    async def _engine_sum(self, *metrics: str) -> float:
         total = 0.0
         async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
             for url in (url for urls in self.upstreams.values() for url in urls):
                 text = (await client.get(f"{url}/metrics")).text
-                total += sum(
-                    float(line.rsplit(" ", 1)[1])
-                    for line in text.splitlines()
-                    if line.startswith(("vllm:num_requests_running", "vllm:num_requests_waiting"))
-                )
+                total += sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(metrics))
         return total
 
     def ledger(self) -> Ledger:

@@ -16,6 +16,7 @@ from fairlead.spec.types import OpenVinoModel
 
 LEAVES_AFTER_S = 0.3
 IDLE_WITHIN_S = 1.0
+LONG_ANSWER = 1500  # tokens; fits into the window of every model here beside LONG_PROMPT
 DEADLINE_TRIED_S = 0.3
 CHAT = "/v1/chat/completions"
 
@@ -35,14 +36,15 @@ def chat(model: str, prompt: str = SHORT_PROMPT, **more: object) -> dict[str, ob
 
 
 async def cancel(stage: Stage) -> Outcome:
-    """A client that leaves frees the engine within a second, streaming or not."""
+    """A client that leaves frees the engine within a second, streaming or not; what it did not hear is not computed."""
     model, role = usable(stage)
     key = stage.key(role)
     await settled(stage, key, model)
-    slowest = 0.0
+    slowest, computed = 0.0, 0.0
     for stream in (False, True):
+        before = await stage.engine_tokens()
         async with stage.client(key) as client:
-            asked = chat(model, LONG_PROMPT, stream=stream, ignore_eos=True, max_tokens=1500)
+            asked = chat(model, LONG_PROMPT, stream=stream, ignore_eos=True, max_tokens=LONG_ANSWER)
             asking = asyncio.create_task(consume(client, asked))
             await asyncio.sleep(LEAVES_AFTER_S)
             busy = await stage.engine_running()
@@ -51,7 +53,10 @@ async def cancel(stage: Stage) -> Outcome:
         if not busy:
             return Outcome(False, "nothing was running after 0.3 s", "the answer was too short to be left")
         slowest = max(slowest, await idle_after(stage))
-    return Outcome(slowest <= IDLE_WITHIN_S, f"engine idle {slowest:.2f} s after the client left, streaming or not")
+        computed = max(computed, await stage.engine_tokens() - before)
+    holds = slowest <= IDLE_WITHIN_S and computed < LONG_ANSWER
+    told = f"engine idle {slowest:.2f} s after the client left, {computed:.0f} of {LONG_ANSWER} tokens computed"
+    return Outcome(holds, f"{told}, streaming or not")
 
 
 async def consume(client: httpx.AsyncClient, asked: dict[str, object]) -> int:
@@ -81,7 +86,8 @@ async def overload(stage: Stage) -> Outcome:
     await settled(stage, key, model)
     room = declared.replicas * (declared.max_num_seqs + declared.max_queue)
     async with stage.client(key, timeout_s=60.0) as client:
-        asked = [client.post(CHAT, json=chat(model, LONG_PROMPT, max_tokens=64)) for _ in range(2 * room)]
+        asked_for = chat(model, LONG_PROMPT, ignore_eos=True, max_tokens=256)
+        asked = [client.post(CHAT, json=asked_for) for _ in range(2 * room)]
         answers = await asyncio.gather(*asked)
     counts = {code: sum(answer.status_code == code for answer in answers) for code in (200, 429)}
     told = all(answer.headers.get("retry-after") for answer in answers if answer.status_code == 429)
