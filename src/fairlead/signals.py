@@ -100,6 +100,18 @@ KEY_SET_FETCHES = Signal(
 CERTIFICATE_EXPIRY = Signal(
     "fairlead_certificate_expiry_timestamp_seconds", "gauge", (), "When the listener's certificate expires, since 1970."
 )
+LEASES = Signal("fairlead_leases", "gauge", (), "Shared limits and budgets that this replica holds a part of.")
+LEASE_STORE_UP = Signal("fairlead_leases_store_up", "gauge", (), "1 while Redis answers; 0: replicas go on alone.")
+LEASE_REPLICAS = Signal("fairlead_leases_replicas", "gauge", (), "Replicas that Redis has heard of lately.")
+LEASE_ROUNDS = Signal(
+    "fairlead_leases_rounds_total", "counter", ("result",), "Round trips for shared limits and budgets: ok, failed."
+)
+KEYS_FRESHNESS = Signal(
+    "fairlead_keys_freshness",
+    "gauge",
+    ("state",),
+    "1 for what the keys are now: fresh, stale (their database is away), expired (for longer than is declared).",
+)
 BUILD = Signal("fairlead_build_info", "gauge", ("version", "name"), "Always 1: the version that runs.")
 
 GATEWAY: tuple[Signal, ...] = (
@@ -128,5 +140,10 @@ GATEWAY: tuple[Signal, ...] = (
     KEY_SET_AGE,
     KEY_SET_FETCHES,
     CERTIFICATE_EXPIRY,
+    LEASES,
+    LEASE_STORE_UP,
+    LEASE_REPLICAS,
+    LEASE_ROUNDS,
+    KEYS_FRESHNESS,
     BUILD,
 )

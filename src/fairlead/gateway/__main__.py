@@ -98,6 +98,8 @@ async def listen_until_told(app: App, number: int) -> None:
     loop.add_signal_handler(signal.SIGHUP, app.reload)
     await app.first_probe()
     await app.spending.ask()
+    if app.leases is not None:
+        await app.leases.ask_all()
     config = app.config
     public = Listener(config, lambda: ClientConnection(app))
     await public.open()
@@ -111,6 +113,8 @@ async def listen_until_told(app: App, number: int) -> None:
         upkeep = [tasks.create_task(task()) for task in (app.sweep, app.watch, app.probe, app.ship, app.keep_keys)]
         upkeep += [tasks.create_task(task()) for task in (app.spending.keep, app.spending.post)]
         upkeep.append(tasks.create_task(keep_certificate(app, public)))
+        if app.leases is not None:
+            upkeep.append(tasks.create_task(app.leases.keep()))
         app.accounting.event("listening", host=config.listen.host, port=config.listen.port, pid=os.getpid())
         await told.wait()
         app.accounting.event("draining")
@@ -119,6 +123,8 @@ async def listen_until_told(app: App, number: int) -> None:
         for task in upkeep:
             task.cancel()
     private.close()
+    if app.leases is not None:
+        await app.leases.close()
     app.accounting.event("stopped")
 
 

@@ -18,6 +18,7 @@ from fairlead.gateway.config import Config, api_keys, load
 from fairlead.gateway.connection import ClientConnection
 from fairlead.gateway.consumption import Consumption
 from fairlead.gateway.desk import Desk
+from fairlead.gateway.leases import open_leases
 from fairlead.gateway.once import Recorder
 from fairlead.gateway.spending import Spending
 from fairlead.gateway.upstream import Replica
@@ -25,6 +26,7 @@ from fairlead.gateway.waiting import Room
 from fairlead.policy.idempotency import IdempotencyKeys
 from fairlead.policy.retry import RetryBudget
 from fairlead.store.contract import KnownKeys, Unshipped
+from fairlead.store.keys import Freshness
 
 if TYPE_CHECKING:
     from fairlead.gateway.tokens import Tokens
@@ -65,6 +67,7 @@ class App:
         self.rooms: dict[str, Room] = {}
         self.consumption: Consumption | None = None  # None: nothing is limited, priced or shared
         self.spending = Spending(self)
+        self.leases = open_leases(config, wall=self.wall, event=accounting.event)
         self._consume(config)
 
     # -- what a request needs ---------------------------------------------------------------------------------------
@@ -82,6 +85,11 @@ class App:
     def wall_now(self) -> float:
         """Seconds since 1970, renewed by the sweep."""
         return self.coarse_now + self.wall_offset
+
+    @property
+    def keys_freshness(self) -> Freshness:
+        """How good the keys are that callers are let in by."""
+        return self._keys.freshness()
 
     def ledger_failed(self) -> None:
         """A record could not be written; said once, and in /readyz until it works again."""
@@ -149,11 +157,16 @@ class App:
         if not (config.rate_limits or config.prices or config.budgets or config.fairness):
             self.consumption = None
         elif self.consumption is None:
-            self.consumption = Consumption(config, now)
+            self.consumption = self._consumption(config, now)
             self.spending.restore(tuple(config.budgets), now)
         else:
             self.spending.restore(self.consumption.reload(config, now), now)
         self._share(config, now)
+
+    def _consumption(self, config: Config, now: float) -> Consumption:
+        if self.leases is None:
+            return Consumption(config, now)
+        return Consumption(config, now, self.leases.pool, self.leases.account)
 
     def _share(self, config: Config, now: float) -> None:
         """A room for each model that tenants share fairly; whoever waits in one that goes may run."""
@@ -272,7 +285,7 @@ class App:
     def ready(self) -> list[str]:
         """Why the gateway should not get traffic now; empty when it should."""
         reasons = ["draining"] if self.draining else []
-        if self._keys.freshness() == "expired":
+        if self.keys_freshness == "expired":
             reasons.append("the keys cannot be read from the database")
         if not self.ledger_ok:
             reasons.append("the ledger cannot be written")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -13,6 +13,7 @@ from fairlead import __version__, signals
 from fairlead.gateway.accounting import Histogram
 from fairlead.policy.budget import NANO
 from fairlead.signals import Signal
+from fairlead.store.keys import Freshness
 
 if TYPE_CHECKING:
     from fairlead.gateway.app import App
@@ -47,6 +48,7 @@ class _GatewayCollector(Collector):
         yield family(signals.LOG_DROPPED, [((), counters.log_dropped)])
         yield from consumption_families(app)
         yield from identity_families(app)
+        yield from store_families(app)
         yield family(signals.BUILD, [((__version__, app.config.name), 1)])
 
 
@@ -65,6 +67,18 @@ def consumption_families(app: App) -> Iterator[Metric]:
     sheds = [((name, why), n) for name, room in app.rooms.items() for why, n in room.shed.items()]
     yield family(signals.SHED, sheds)
     yield family(signals.IDEMPOTENT, (((action,), n) for action, n in counters.idempotent.items()))
+
+
+def store_families(app: App) -> Iterator[Metric]:
+    """What replicas share."""
+    leases = app.leases
+    yield family(signals.LEASES, [((), len(leases))] if leases is not None else [])
+    yield family(signals.LEASE_STORE_UP, [((), leases.up)] if leases is not None else [])
+    yield family(signals.LEASE_REPLICAS, [((), leases.replicas)] if leases is not None else [])
+    rounds = leases.rounds.items() if leases is not None else ()
+    yield family(signals.LEASE_ROUNDS, (((result,), count) for result, count in rounds))
+    states = get_args(Freshness)
+    yield family(signals.KEYS_FRESHNESS, (((state,), state == app.keys_freshness) for state in states))
 
 
 def identity_families(app: App) -> Iterator[Metric]:

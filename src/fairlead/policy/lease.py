@@ -254,6 +254,13 @@ class Lease:
         self.starved = grant.amount < ask.want
         self.expires_at = now + self.terms.life_s
 
+    def release(self) -> Ask | None:
+        """The replica ends: give back what is left, and book what was taken on credit or alone."""
+        if self._fallback is not None:
+            return Ask(0.0, back=max(0.0, -self._owed), owed=max(0.0, self._owed))
+        paid = self.level - self._unpaid
+        return Ask(0.0, back=max(0.0, paid), owed=max(0.0, -paid)) if paid else None
+
     def lost(self, now: float) -> None:
         """The store did not answer. What the question gave back is given back."""
         if self._fallback is not None:

@@ -22,6 +22,7 @@ from math import inf
 from fairlead.policy.budget import Account, Budget, Crossed
 from fairlead.policy.lease import LOW, SLICE_SHARE
 
+QUIET_SHARE = 0.02  # of the amount, held by all replicas together that spend nothing
 SHORT_WAIT_S = 0.25
 
 
@@ -75,6 +76,7 @@ class SharedAccount(Account):
         "_calling",
         "_claimed",
         "_hungry",
+        "_largest",
         "_left",
         "_low",
         "_needed",
@@ -104,7 +106,7 @@ class SharedAccount(Account):
             return
         begins = self.end != -inf  # a period begins; else this replica begins within one
         super().roll(now)
-        self._base = self._claimed = self._recent = self._seen = self._needed = self._low = 0
+        self._base = self._claimed = self._recent = self._seen = self._needed = self._largest = self._low = 0
         self._left = self.budget.amount
         self._answered = self._alone = self.starved = False
         self.allowance = self._slice() if begins else 0  # nobody has spent anything: a slice each is there
@@ -119,7 +121,8 @@ class SharedAccount(Account):
             return 0.0
         if cost > self.budget.amount:
             return wait_s
-        self._needed = max(self._needed, cost)
+        self._needed += cost
+        self._largest = max(self._largest, cost)
         self._call()
         if not self._answered and not self._alone and used == self._base and used + cost <= self.budget.amount:
             self.reserved += cost  # on credit
@@ -178,9 +181,14 @@ class SharedAccount(Account):
         self._replicas = max(1, answer.replicas)
         self._answered = True
         self._alone = False
-        self._needed = 0
+        self._needed = self._largest = 0
         self._low = int(LOW * self._slice())
         self.starved = answer.amount < claim.want
+
+    def release(self) -> Claim | None:
+        """The replica ends: claim what was spent and no more."""
+        used = max(0, self.spent + self.reserved - self._base)
+        return Claim(used, 0, self._base) if used != self._claimed else None
 
     def lost(self, *, alone: bool) -> None:
         """The store did not answer: go on with a share of what was left, or with what is claimed."""
@@ -192,8 +200,8 @@ class SharedAccount(Account):
     def _slice(self) -> int:
         """What was spent of late, twice; at least a part of what is left, so that the end is shared in small pieces."""
         largest = int(SLICE_SHARE * self.budget.amount)
-        least = min(largest, self._left // 2) // self._replicas
-        return max(self._needed, min(largest, max(2 * self._recent, least)))
+        least = min(int(QUIET_SHARE * self.budget.amount), self._left // 2) // self._replicas
+        return max(self._largest, min(largest, max(2 * self._recent, self._needed, least)))
 
     def _call(self) -> None:
         if not self._calling:
