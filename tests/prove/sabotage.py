@@ -13,17 +13,21 @@ from typing import Any
 import msgspec
 
 from fairlead.gateway import __main__ as process
-from fairlead.gateway import admission, body, entrance
+from fairlead.gateway import admission, answers, body, entrance, jwt
 from fairlead.gateway import config as gateway_config
 from fairlead.gateway.accounting import Accounting
 from fairlead.gateway.app import App
 from fairlead.gateway.connection import ClientConnection
 from fairlead.gateway.exchange import Exchange
+from fairlead.gateway.head import Refused
+from fairlead.gateway.tls import Listener
 
 
-def anybody(tables_: Any, head_: Any, now: float) -> Any:
-    """Authentication removed: everybody is the first caller."""
-    return next(iter(tables_.callers.values()))
+def anybody(tables_: Any, head_: Any, now: float, tokens_: Any = None) -> Any:
+    """Authentication removed: everybody is the first caller, as soon as there is one."""
+    for caller in tables_.callers.values():
+        return caller
+    raise Refused(answers.WRONG_KEY)
 
 
 def any_route(tables_: Any, caller: Any, operation: str, model: str) -> Any:
@@ -97,9 +101,16 @@ def no_drain() -> None:
     App.drain = at_once  # type: ignore[method-assign]
 
 
+def no_tls() -> None:
+    """TLS removed: the gateway listens in clear."""
+    Listener._context = lambda self: None  # type: ignore[method-assign]
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     "authn": lambda: setattr(admission, "caller_of", anybody),
     "authz": lambda: setattr(entrance, "route_of", any_route),
+    "jwt": lambda: setattr(jwt, "has_signed", lambda key, told: True),
+    "tls": no_tls,
     "cancel": leave_engine_working,
     "deadline": no_deadline,
     "sizes": no_sizes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fairlead.ops.prove import access, books, traffic, wire
+from fairlead.ops.prove import access, books, identity, tls, traffic, wire
 from fairlead.ops.prove.outcome import Proof
 from fairlead.spec.types import OpenVinoModel, RemoteModel, Spec, VllmModel
 from fairlead.units import format_bytes, format_seconds
@@ -19,6 +19,11 @@ def _bounded_queue(spec: Spec) -> str:
     return "" if any(size <= 400 for size in sizes) else "no embedded engine with a queue that can be filled here"
 
 
+def _jwt(spec: Spec) -> str:
+    algorithms = ", ".join(spec.access.jwt.algorithms) if spec.access.jwt else "none"
+    return f"tokens of the declared issuer are taken, by {algorithms}; forged ones are not"
+
+
 PROOFS: tuple[Proof, ...] = (
     Proof(
         "authn", lambda spec: "nobody is answered without a working key; a revoked key ends within 1 s", access.authn
@@ -27,6 +32,16 @@ PROOFS: tuple[Proof, ...] = (
         "authz",
         lambda spec: f"{len(spec.access.roles)} roles may do what the file says and nothing else",
         access.authz,
+    ),
+    Proof("jwt", _jwt, identity.tokens, applies=lambda spec: "" if spec.access.jwt else "access.jwt is not declared"),
+    Proof(
+        "tls",
+        lambda spec: (
+            "callers are heard over TLS 1.2 or newer alone"
+            + (", and with a certificate" if spec.gateway.tls and spec.gateway.tls.client_ca else "")
+        ),
+        tls.tls,
+        applies=lambda spec: "" if spec.gateway.tls else "gateway.tls is not declared",
     ),
     Proof("cancel", lambda spec: "a client that leaves frees the engine within 1 s", traffic.cancel),
     Proof(
@@ -83,6 +98,20 @@ FIELDS: Mapping[str, str] = {
     "Route.timeout": "deadline",
     "Access.keys": "authn",
     "Access.roles": "authz",
+    "Access.jwt": "jwt",
+    "Jwt.issuer": "jwt",
+    "Jwt.audience": "jwt",
+    "Jwt.jwks_url": "jwt",
+    "Jwt.algorithms": "jwt",
+    "Jwt.tenant_claim": "jwt",
+    "Jwt.role_claim": "jwt",
+    "Jwt.leeway": "jwt",
+    "Jwt.stale_for": "jwt",
+    "Gateway.tls": "tls",
+    "Tls.certificate": "test:tests/identity/test_tls.py",
+    "Tls.key": "test:tests/identity/test_tls.py",
+    "Tls.client_ca": "tls",
+    "Tls.self_signed": "tls",
     "Keys.max_age": "authn",
     "Keys.rotation_overlap": "test:tests/store/test_keys.py",
     "Role.models": "authz",

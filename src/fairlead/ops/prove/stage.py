@@ -35,9 +35,13 @@ SHORT_PROMPT = "What is TTFT?"
 
 @dataclass
 class Stage:
-    """A running service. `urls[n]` and `admin[n]` are the gateways; more can be started beside them."""
+    """A running service. `urls[n]` and `admin[n]` are the gateways; more can be started beside them.
+
+    `declared` is the file's spec with its variables' values, `spec` what is staged of it.
+    """
 
     spec: Spec
+    declared: Spec
     layout: Layout
     gateway_argv: tuple[str, ...]
     upstreams: Mapping[str, tuple[str, ...]]
@@ -122,7 +126,7 @@ async def open_stage(spec: Spec, folder: Path, gateway_argv: tuple[str, ...] = G
     layout.make()
     folders = await asyncio.to_thread(fetch_models, staged, layout, None)
     plan = engines(staged, layout, folders)
-    stage = Stage(staged, layout, gateway_argv, plan.upstreams, Supervisor(), KeyStore(layout.keys))
+    stage = Stage(staged, spec, layout, gateway_argv, plan.upstreams, Supervisor(), KeyStore(layout.keys))
     try:
         await stage.engines.start(plan.workers)
         await stage.add_gateway()
@@ -134,10 +138,14 @@ async def open_stage(spec: Spec, folder: Path, gateway_argv: tuple[str, ...] = G
 
 
 def staged_spec(spec: Spec) -> Spec:
-    """The spec with stand-ins for engines that cannot run here, and on loopback."""
+    """The spec with stand-ins for engines that cannot run here, and on loopback.
+
+    Without TLS and tokens: their proofs bring certificates and an issuer of their own.
+    """
     models = {name: stand_in(model) for name, model in spec.models.items()}
-    loopback = {"host": "127.0.0.1", "admin_host": "127.0.0.1"}
-    return spec.model_copy(update={"models": models, "gateway": spec.gateway.model_copy(update=loopback)})
+    gateway = spec.gateway.model_copy(update={"host": "127.0.0.1", "admin_host": "127.0.0.1", "tls": None})
+    access = spec.access.model_copy(update={"jwt": None})
+    return spec.model_copy(update={"models": models, "gateway": gateway, "access": access})
 
 
 def stand_in(model: AnyModel) -> OpenVinoModel:
