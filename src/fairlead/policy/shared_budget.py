@@ -127,7 +127,7 @@ class SharedAccount(Account):
         if not self._answered and not self._alone and used == self._base and used + cost <= self.budget.amount:
             self.reserved += cost  # on credit
             return 0.0
-        return wait_s if self.starved else SHORT_WAIT_S
+        return wait_s if self.starved and not self._left else SHORT_WAIT_S
 
     def settle(self, now: float, reserved: int, actual: int) -> Crossed | None:
         """Turn what was set aside into what was spent."""

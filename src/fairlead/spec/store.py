@@ -24,7 +24,7 @@ class Redis(Closed):
 
     url_env: EnvironmentVariable
     """Name of the environment variable that holds redis://host:6379/0, or rediss:// for TLS."""
-    lease: Seconds = Field(1.0, ge=0.2, le=60)
+    lease: Seconds = Field(1.0, ge=0.2, le=5)
     """How long a replica's slice of a limit lasts at its present demand: longer is fewer questions, larger slices."""
     when_gone: Literal["share", "deny"] = "share"
     """While Redis is away each replica goes on with its fair share (limit / replicas), or denies what is limited."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 TIMEOUT_S = 0.5  # for connecting and for an answer
+GRACE_MS = 3000  # after a loss of memory: longer than any replica waits before it tries again, or asks of itself
 MOST_QUESTIONS = 500  # in one script, so that nobody else waits long for Redis
 
 SCRIPT = """
@@ -30,10 +31,13 @@ redis.call('ZADD', KEYS[1], text(now), ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', text(now - 3 * life))
 redis.call('PEXPIRE', KEYS[1], math.ceil(4000 * life))
 redis.call('SET', KEYS[2], text(now), 'NX')
-local told = {redis.call('GET', KEYS[2]), redis.call('ZCARD', KEYS[1])}
+local memory, known_memory = redis.call('GET', KEYS[2]), ARGV[5]
+if known_memory ~= '' and known_memory ~= memory then redis.call('SET', KEYS[3], '1', 'PX', ARGV[6]) end
+local lost = redis.call('EXISTS', KEYS[3]) == 1  -- no money until every replica has told its claims again
+local told = {memory, redis.call('ZCARD', KEYS[1])}
 
-local a = 5
-for k = 3, 2 + takes do
+local a = 7
+for k = 4, 3 + takes do
   local rate, burst, want, back = tonumber(ARGV[a]), tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2]), tonumber(ARGV[a + 3])
   local owed, known, away = tonumber(ARGV[a + 4]), tonumber(ARGV[a + 5]), tonumber(ARGV[a + 6])
   a = a + 7
@@ -61,7 +65,7 @@ for k = 3, 2 + takes do
   told[#told + 1] = text(level)
 end
 
-for k = 3 + takes, #KEYS do
+for k = 4 + takes, #KEYS do
   local have, want, base = tonumber(ARGV[a]), tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
   local limit, expires = tonumber(ARGV[a + 3]), tonumber(ARGV[a + 4])
   a = a + 5
@@ -69,7 +73,7 @@ for k = 3 + takes, #KEYS do
   redis.call('HSET', KEYS[k], ARGV[1], string.format('%.0f', have))
   local total = 0
   for _, claim in ipairs(redis.call('HVALS', KEYS[k])) do total = total + tonumber(claim) end
-  local amount = math.max(0, math.min(want, limit - total))
+  local amount = lost and 0 or math.max(0, math.min(want, limit - total))
   redis.call('HSET', KEYS[k], ARGV[1], string.format('%.0f', have + amount))
   redis.call('EXPIRE', KEYS[k], expires)
   told[#told + 1] = string.format('%.0f', amount)
@@ -125,25 +129,27 @@ class RedisCounters:
         self._fixed = (replica, life_s, patience_lives)
         self._client: Redis | None = None
         self._script: Any = None
+        self._memory = ""
         check_url(url)
 
     async def ask(self, takes: Sequence[Take], claims: Sequence[Claim]) -> Told:
         """Ask everything at once; no question at all says that this replica lives. Raises CountersGone."""
-        names = ["replicas", "memory", *(each.key for each in takes), *(each.key for each in claims)]
+        names = ["replicas", "memory", "lost", *(each.key for each in takes), *(each.key for each in claims)]
         keys = [f"{self._prefix}:{name}" for name in names]
         figures = [figure for each in [*map(tuple, takes), *map(tuple, claims)] for figure in each[1:]]
         from redis.exceptions import RedisError
 
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                answer = await self._run(keys, [*self._fixed, len(takes), *figures])
+                answer = await self._run(keys, [*self._fixed, len(takes), self._memory, GRACE_MS, *figures])
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
             await self.close()
             raise CountersGone(type(error).__name__) from None
+        self._memory = answer[0].decode()
         numbers = [text.decode() for text in answer[2:]]
         pairs = list(zip(numbers[::2], numbers[1::2], strict=True))
         return Told(
-            answer[0].decode(),
+            self._memory,
             int(answer[1]),
             [(float(amount), float(left)) for amount, left in pairs[: len(takes)]],
             [(int(amount), int(total)) for amount, total in pairs[len(takes) :]],
