@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,16 @@ def test_our_own_certificates_stay_until_they_must_change(tmp_path: Path) -> Non
     assert (renewed[0] == first[0], renewed[1] == first[1]) == (True, False)
     authority.ensure(tmp_path, "gateway.internal", now)  # another name: another authority
     assert not set(serials()) & set(renewed)
+
+
+def test_replicas_that_start_together_agree_on_their_certificates(tmp_path: Path) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    with ThreadPoolExecutor(8) as replicas:
+        list(replicas.map(lambda _: authority.ensure(tmp_path, "127.0.0.1", now), range(8)))
+    ca = x509.load_pem_x509_certificate((tmp_path / "ca.crt").read_bytes())
+    server = x509.load_pem_x509_certificate((tmp_path / "server.crt").read_bytes())
+    server.verify_directly_issued_by(ca)
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
 
 
 FILE = """

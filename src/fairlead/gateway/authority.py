@@ -6,6 +6,7 @@ Who trusts `ca.crt` trusts it for the names of this service alone: the certifica
 from __future__ import annotations
 
 import datetime
+import fcntl
 import ipaddress
 import os
 import socket
@@ -24,8 +25,18 @@ AHEAD = datetime.timedelta(minutes=5)  # clocks differ
 
 
 def ensure(folder: Path, host: str, now: datetime.datetime) -> None:
-    """Make what is missing, about to expire or for other names: `ca.crt`, `server.crt` and their keys."""
+    """Make what is missing, about to expire or for other names: `ca.crt`, `server.crt` and their keys.
+
+    Replicas start together: one of them makes everything, the others find it made.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        make(folder, host, now)
+
+
+def make(folder: Path, host: str, now: datetime.datetime) -> None:
+    """What `ensure` does, once nobody else does it."""
     names = names_of(host, socket.gethostname())
     ca_path, ca_key_path = folder / "ca.crt", folder / "ca.key"
     if not lasts(ca_path, now) or not ca_key_path.exists() or not constrained(ca_path) >= {*names}:
