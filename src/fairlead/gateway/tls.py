@@ -15,10 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cryptography import x509
-
 from fairlead.errors import UserError
-from fairlead.gateway import authority
 from fairlead.gateway.config import Config, Tls
 
 BACKLOG = 4096
@@ -68,6 +65,8 @@ class Listener:
 
     def _expires(self, tls: Tls) -> bool:
         """Whether our own authority has to make a new certificate."""
+        from fairlead.gateway import authority
+
         return tls.self_signed and self.expiry - time.time() < authority.RENEW_DAYS * 86_400
 
     def _context(self) -> ssl.SSLContext | None:
@@ -75,6 +74,8 @@ class Listener:
         if tls is None:
             return None
         if tls.self_signed:
+            from fairlead.gateway import authority
+
             authority.ensure(
                 Path(tls.certificate).parent, self._config.listen.host, datetime.datetime.now(datetime.UTC)
             )
@@ -118,6 +119,8 @@ async def bound(host: str, port: int, *, shared: bool = False) -> list[socket.so
 
 def context_of(tls: Tls) -> tuple[ssl.SSLContext, float]:
     """How to handshake, and when the certificate expires (seconds since 1970). Raises UserError."""
+    from cryptography import x509  # some 6 MB, only where there is TLS
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
