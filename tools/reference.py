@@ -14,7 +14,7 @@ from fairlead import signals
 from fairlead.cli.main import app
 from fairlead.gateway import answers
 from fairlead.gateway.answers import Refusal
-from fairlead.spec import store, types
+from fairlead.spec import consumption, store, types
 from fairlead.spec.enforced import ENFORCED
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
@@ -31,7 +31,12 @@ PARTS: Mapping[str, type[BaseModel]] = {
     "store": store.Store,
     "store.postgres": store.Postgres,
     "store.redis": store.Redis,
+    "limits.NAME": consumption.RateLimit,
+    "prices.MODEL": consumption.Price,
+    "budgets.NAME": consumption.Budget,
+    "fairness": consumption.Fairness,
     "gateway": types.Gateway,
+    "gateway.idempotency": consumption.Idempotency,
     "gateway.retry": types.Retry,
     "gateway.limits": types.Limits,
     "gateway.tls": types.Tls,
@@ -86,7 +91,7 @@ def default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
-    if isinstance(value, BaseModel) or value in (None, {}):
+    if isinstance(value, BaseModel) or value in (None, {}, ()):
         return ""
     return f"`{', '.join(value) if isinstance(value, tuple) else value}`"
 

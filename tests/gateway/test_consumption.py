@@ -15,7 +15,7 @@ import pytest
 
 from .conftest import Build, House
 from .harness import question, running
-from .upstream import Manner, eventually
+from .upstream import Manner, eventually, upstream
 from .wire import Answer, ask, connection, post, read_answer, read_head
 
 PRICE = {"prompt_nano": 10**9, "cached_nano": 10**9, "completion_nano": 2 * 10**9}  # 1 and 2 USD per million
@@ -227,6 +227,26 @@ def test_a_restart_forgets_nothing_that_was_spent(build: Build, tmp_path: Path, 
         key = again.new_key()
         assert eventually(lambda: again.chat(key=key, max_tokens=1, seed=1).status_code == 200)
         assert again.chat(key=key, max_tokens=12_000, seed=1).status_code == 429
+
+
+def test_a_threshold_is_told_once_to_log_metrics_and_webhook(build: Build) -> None:
+    """The webhook says 500 at first: it is told again. Requests do not wait for it."""
+    with upstream() as hook:
+        hook.manner = Manner(status=500)
+        house = build(change=with_budget(amount_nano=DOLLAR // 10, warn_webhook=f"{hook.url}/hook"))
+        for _ in range(2):
+            assert send(house, max_tokens=20_000, seed=1000).status == 200  # 0.041 each: the second crosses 0.08
+        assert eventually(lambda: len(hook.record.seen) == 1)
+        hook.manner = Manner()
+        assert send(house, max_tokens=100, seed=1).status == 200
+        assert eventually(lambda: house.gateway.metrics()["fairlead_budget_webhooks_total", (("result", "sent"),)] == 1)
+        first, second = hook.record.seen
+    told = second.json
+    assert first.json == told
+    assert (told["budget"], told["owner"], told["amount"], told["currency"]) == ("purse", {"tenant": "t"}, "0.1", "USD")
+    assert 0.08 <= float(told["spent"]) < 0.1
+    assert house.gateway.metrics()["fairlead_budget_warnings_total", (("budget", "purse"),)] == 1
+    assert sum('"event":"budget_threshold"' in line for line in house.gateway.log_lines()) == 1
 
 
 def answered(house: House, status: int) -> bool:

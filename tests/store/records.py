@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import psycopg
 
 from fairlead.store.journal import Journal
@@ -10,6 +11,10 @@ from fairlead.store.usage import Usage, encode
 
 def usage(number: int, tenant: str = "t") -> Usage:
     return Usage(1e9 + number, f"req-{number}", tenant, "k", "m", "m", "chat", 200, 5, 1, 7, 1.5, 20.0, False)
+
+
+def priced(number: int, cost_nano: int, tenant: str = "t") -> Usage:
+    return msgspec.structs.replace(usage(number, tenant), cost_nano=cost_nano)
 
 
 def fill(journal: Journal, numbers: range) -> None:

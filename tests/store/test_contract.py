@@ -18,7 +18,7 @@ from fairlead.store.keys import hash_of
 from fairlead.store.stores import STORES, Place, open_keys, open_ledger, place_of, store_of
 from fairlead.store.usage import encode
 
-from .records import usage
+from .records import priced, usage
 
 KINDS = ("sqlite", "postgresql")
 
@@ -173,3 +173,17 @@ def test_a_database_that_is_not_there_is_told_without_its_password(url: str, tmp
     with closing(open_keys(Place(tmp_path, url))) as keys, pytest.raises(UserError) as raised:
         keys.all()
     assert "hunter2" not in str(raised.value)
+
+
+def test_what_was_spent_is_exact_and_within_its_times(place: Place, ledger: Ledger) -> None:
+    costs = [10**15 + number for number in range(40)]
+    with closing(Journal(place.state / "journal")) as journal:
+        for number, cost in enumerate(costs):
+            journal.append(encode(priced(number, cost, tenant=f"t{number % 2}")) + b"\n")
+        journal.append(encode(usage(99)) + b"\n")  # without a price
+    ledger.ship()
+    spent = ledger.spent(1e9 + 10, 1e9 + 30)
+    assert [(row.tenant, row.key, row.model) for row in spent] == [("t0", "k", "m"), ("t1", "k", "m")]
+    assert [row.cost_nano for row in spent] == [sum(costs[10:30:2]), sum(costs[11:30:2])]
+    assert sum(line.cost_nano for line in ledger.charge_lines()) == sum(costs)
+    assert sum(total.cost_nano for total in ledger.totals("day")) == sum(costs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from fairlead.spec.consumption import NANO, Budget, Fairness, Price, RateLimit
+from fairlead.spec.consumption import NANO, Budget, Fairness, Idempotency, Price, RateLimit
 from fairlead.spec.types import Spec
 from fairlead.units import Rate
 
@@ -18,6 +18,7 @@ def consumption(spec: Spec) -> dict[str, Any]:
         "currency": currency(spec),
         "budgets": {name: budget(spec.budgets[name]) for name in sorted(spec.budgets)},
         "fairness": fairness(spec.fairness),
+        "idempotency": idempotency(spec.gateway.idempotency),
     }
 
 
@@ -59,11 +60,17 @@ def budget(budget: Budget) -> dict[str, Any]:
         "period": budget.amount.period,
         "timezone": budget.timezone,
         "warn_at": budget.warn_at,
+        "warn_webhook": budget.warn_webhook or "",
         "per": list(budget.per),
         "tenants": sorted(budget.tenants),
         "keys": sorted(budget.keys),
         "models": sorted(budget.models),
     }
+
+
+def idempotency(kept: Idempotency) -> dict[str, float]:
+    """How long answers are kept for their Idempotency-Key, and how many bytes of them."""
+    return {"lifetime_s": kept.lifetime, "memory_bytes": kept.memory}
 
 
 def fairness(fairness: Fairness | None) -> dict[str, Any] | None:

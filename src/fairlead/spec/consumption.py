@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic.types import Strict
 
-from fairlead.spec.fields import Closed, Count, Label, ModelName, Share, Text
+from fairlead.spec.fields import Closed, Count, Label, ModelName, Share, Text, WebhookUrl
 from fairlead.spec.problems import FieldError
-from fairlead.units import Money, MoneyText, Rate, RateText, Seconds
+from fairlead.units import Bytes, Money, MoneyText, Rate, RateText, Seconds
 
 NANO = 10**9
 LARGEST_AMOUNT = 10**9  # in the currency: billionths of it still fit into 64 bits
@@ -132,12 +132,23 @@ class Budget(Closed):
     """Where the day, week or month begins at midnight."""
     warn_at: Share = 0.8
     """Share of the amount that is told of when it is reached, once a period."""
+    warn_webhook: WebhookUrl | None = None
+    """URL that a JSON object is posted to when warn_at is reached; a secret in it belongs into a ${VARIABLE}."""
     tenants: Names = ()
     """Tenants that it is for."""
     keys: Names = ()
     """Ids of the keys that it is for."""
     models: tuple[ModelName, ...] = ()
     """Models that it is for."""
+
+
+class Idempotency(Closed):
+    """Answers that are kept in each gateway's memory, to be given again to the same Idempotency-Key."""
+
+    lifetime: Seconds = Field(86_400.0, gt=0)
+    """How long a key's answer is kept. A restart of the gateway forgets it."""
+    memory: Bytes = Field(64 * 2**20, ge=2**20)
+    """Memory for answers in each gateway; the oldest go first."""
 
 
 class Fairness(Closed):

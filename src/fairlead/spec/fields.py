@@ -85,11 +85,23 @@ def _check_key_set_url(url: str) -> str:
     return url
 
 
+def _check_webhook_url(url: str) -> str:
+    """Not shown: whoever knows the URL of a chat's webhook may write there."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if not has_variable(url) and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise FieldError("this is no URL to post to", "for example https://hooks.example.com/budget, or ${BUDGET_HOOK}")
+    return url
+
+
 Count = Annotated[int, Strict()]
 Share = Annotated[float, Strict(), Field(ge=0, le=1, allow_inf_nan=False)]
 Port = Annotated[int, Strict(), Field(ge=1, le=65_535)]
 Host = Annotated[str, AfterValidator(_check_host)]
 Url = Annotated[str, AfterValidator(_check_url)]
+WebhookUrl = Annotated[str, AfterValidator(_check_webhook_url)]
 KeySetUrl = Annotated[str, AfterValidator(_check_key_set_url)]
 Source = Annotated[str, AfterValidator(lambda text: text if has_variable(text) else check_source(text))]
 Label = Annotated[

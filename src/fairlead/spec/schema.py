@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from fairlead.spec import overlay
-from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
+from fairlead.spec.consumption import Budget, Fairness, Idempotency, Price, RateLimit
 from fairlead.spec.profiles import PROFILES
 from fairlead.spec.store import Postgres, Redis, Store
 from fairlead.spec.types import ENGINES, Access, Gateway, Jwt, Keys, Limits, Retry, Role, Route, Spec, Tls
@@ -17,7 +17,7 @@ from fairlead.spec.types import ENGINES, Access, Gateway, Jwt, Keys, Limits, Ret
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 PARTS: tuple[type[BaseModel], ...] = (
     *(Spec, *ENGINES.values(), Route, Access, Keys, Jwt, Role, Gateway, Retry, Limits, Tls),
-    *(RateLimit, Price, Budget, Fairness),
+    *(RateLimit, Price, Budget, Fairness, Idempotency),
     *(Store, Postgres, Redis),
 )
 

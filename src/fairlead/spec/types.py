@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic.types import Strict
 
-from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
+from fairlead.spec.consumption import Budget, Fairness, Idempotency, Price, RateLimit
 from fairlead.spec.fields import (
     Closed,
     Count,
@@ -260,6 +260,8 @@ class Gateway(Closed):
     """How long a stopping gateway lets running requests finish. Default: 10s on a laptop, else 30s."""
     retry: Retry = Retry()
     """Another try on another replica."""
+    idempotency: Idempotency = Idempotency()
+    """Answers kept for requests with an Idempotency-Key."""
     limits: Limits = Limits()
     """What a connection may cost."""
 
