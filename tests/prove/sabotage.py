@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from fairlead.gateway import __main__ as process
-from fairlead.gateway import admission, answers, body, entrance, jwt
+from fairlead.gateway import admission, answers, body, consumption, entrance, jwt
 from fairlead.gateway import config as gateway_config
 from fairlead.gateway.accounting import Accounting
 from fairlead.gateway.app import App
@@ -21,6 +21,8 @@ from fairlead.gateway.connection import ClientConnection
 from fairlead.gateway.exchange import Exchange
 from fairlead.gateway.head import Refused
 from fairlead.gateway.tls import Listener
+from fairlead.policy.budget import Account
+from fairlead.policy.fair import Counters, FairQueue
 
 
 def anybody(tables_: Any, head_: Any, now: float, tokens_: Any = None) -> Any:
@@ -106,6 +108,28 @@ def no_tls() -> None:
     Listener._context = lambda self: None  # type: ignore[method-assign]
 
 
+def no_limits() -> None:
+    """Limits removed: whatever is asked of them, they agree."""
+    setattr(consumption, "reserve", lambda meters, now, tokens: None)  # noqa: B010
+    setattr(consumption, "settle", lambda meters, now, surplus: None)  # noqa: B010
+
+
+def no_budgets() -> None:
+    """The hard stop removed: a budget counts, and says nothing."""
+    Account.reserve = lambda self, now, cost: 0.0  # type: ignore[method-assign]
+
+
+def first_come_first_served() -> None:
+    """Fairness removed: who waits is served in the order of arrival."""
+    Counters.least = lambda self, waiting: next(iter(waiting))  # type: ignore[method-assign]
+    FairQueue.start = lambda self, entry: None  # type: ignore[method-assign]
+
+
+def run_again() -> None:
+    """Idempotency removed: the key is not looked at."""
+    setattr(entrance, "IDEMPOTENCY_KEY", b"x-no-such-field")  # noqa: B010
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     "authn": lambda: setattr(admission, "caller_of", anybody),
     "authz": lambda: setattr(entrance, "route_of", any_route),
@@ -118,6 +142,10 @@ SABOTAGES: dict[str, Callable[[], None]] = {
     "durability": late_journal,
     "silence": log_bodies,
     "drain": no_drain,
+    "limits": no_limits,
+    "budgets": no_budgets,
+    "fairness": first_come_first_served,
+    "idempotency": run_again,
 }
 
 if __name__ == "__main__":

@@ -18,7 +18,14 @@ from prove.sabotage import SABOTAGES
 ROOT = Path(__file__).parent.parent.parent
 LAPTOP = ROOT / "examples" / "laptop" / "fairlead.yaml"
 ROLES = ROOT / "examples" / "roles" / "fairlead.yaml"
-EXAMPLE_FOR = {"jwt": ROLES, "tls": ROLES}  # where another example than the first declares what is proved
+LIMITS = ROOT / "examples" / "limits" / "fairlead.yaml"
+EXAMPLE_FOR = {
+    "jwt": ROLES,
+    "tls": ROLES,
+    "limits": LIMITS,
+    "budgets": LIMITS,
+    "fairness": LIMITS,
+}  # where another example than the first declares what is proved
 # The engine keeps these itself; tests/engine/openvino takes the enforcement away there.
 KEPT_BY_THE_ENGINE = {"overload", "context"}
 
@@ -38,6 +45,11 @@ def test_every_claim_of_the_example_holds(tmp_path: Path) -> None:
 
 def test_who_may_do_what_holds_where_tokens_and_tls_are_declared() -> None:
     findings = prove(load(ROLES), only=["authz", "jwt", "tls"])
+    assert [finding for finding in findings if finding.verdict != "passed"] == []
+
+
+def test_what_may_be_used_holds_where_it_is_declared() -> None:
+    findings = prove(load(LIMITS), only=["limits", "budgets", "fairness", "idempotency"])
     assert [finding for finding in findings if finding.verdict != "passed"] == []
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fairlead.ops.prove import access, books, identity, tls, traffic, wire
+from fairlead.ops.prove import access, books, consumption, identity, tls, traffic, wire
 from fairlead.ops.prove.outcome import Proof
+from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
 from fairlead.spec.types import OpenVinoModel, RemoteModel, Spec, VllmModel
 from fairlead.units import format_bytes, format_seconds
 
@@ -67,6 +68,29 @@ PROOFS: tuple[Proof, ...] = (
     Proof("context", lambda spec: "a prompt longer than the model's window is refused", traffic.context),
     Proof("durability", lambda spec: "kill -9 of the gateway loses no record of an answer", books.durability),
     Proof("silence", lambda spec: "no prompt, answer or key is in any file", books.silence),
+    Proof(
+        "limits",
+        lambda spec: f"under overload limits let in what they say: {', '.join(consumption.claims(spec.limits))}",
+        consumption.limits,
+        applies=lambda spec: "" if spec.limits else "no limit is declared",
+    ),
+    Proof(
+        "budgets",
+        lambda spec: f"budgets are never passed, and books agree: {', '.join(consumption.claims(spec.budgets))}",
+        consumption.budgets,
+        applies=lambda spec: "" if spec.budgets else "no budget is declared",
+    ),
+    Proof(
+        "fairness",
+        lambda spec: "tenants that wait for a full model share it by weight in tokens",
+        consumption.fairness,
+        applies=lambda spec: "" if spec.fairness else "no fairness is declared",
+    ),
+    Proof(
+        "idempotency",
+        lambda spec: "an Idempotency-Key is answered by one run and charged once",
+        consumption.idempotency,
+    ),
     Proof("drain", lambda spec: "a stopping gateway finishes its streams and takes no new connection", traffic.drain),
 )
 
@@ -74,7 +98,25 @@ DESCRIPTIVE: frozenset[str] = frozenset({"Spec.apiVersion", "Spec.name", "Spec.e
 """Fields that say what something is called, or choose defaults."""
 
 ENGINE_TESTS = "test:tests/engine/test_commands.py"  # what an engine is started with is tested on the engine itself
+_SHARES = "test:tests/gateway/test_fairness.py"
+_ALLOWANCES = "test:tests/policy/test_allowances.py"
 FIELDS: Mapping[str, str] = {
+    "Spec.limits": "limits",
+    "Spec.prices": "budgets",
+    "Spec.budgets": "budgets",
+    "Spec.fairness": "fairness",
+    **dict.fromkeys((f"RateLimit.{name}" for name in RateLimit.model_fields), "limits"),
+    "RateLimit.burst": "test:tests/gateway/test_consumption.py",
+    **dict.fromkeys((f"Price.{name}" for name in Price.model_fields), "budgets"),
+    "Price.cached": _ALLOWANCES,
+    **dict.fromkeys((f"Budget.{name}" for name in Budget.model_fields), "budgets"),
+    "Budget.timezone": _ALLOWANCES,
+    "Budget.warn_at": "test:tests/gateway/test_consumption.py",
+    "Budget.warn_webhook": "test:tests/gateway/test_consumption.py",
+    **dict.fromkeys((f"Fairness.{name}" for name in Fairness.model_fields), _SHARES),
+    "Gateway.idempotency": "idempotency",
+    "Idempotency.lifetime": "test:tests/gateway/test_idempotency.py",
+    "Idempotency.memory": "test:tests/gateway/test_idempotency.py",
     "Spec.models": "authz",
     "Spec.routes": "authz",
     "Spec.access": "authz",

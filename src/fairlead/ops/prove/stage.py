@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -29,6 +30,7 @@ STAND_IN = "demo:v1"
 MOST_REPLICAS = 2
 GRACE_S = 3.0
 GATEWAY = (sys.executable, "-m", "fairlead.gateway")
+UNLIMITED: dict[str, Any] = {"rate_limits": {}, "budgets": {}, "fairness": None}
 LONG_PROMPT = "Write a long story about a ship"
 SHORT_PROMPT = "What is TTFT?"
 
@@ -73,12 +75,28 @@ class Stage:
             limits=httpx.Limits(max_connections=None),  # a claim about overload needs all at once
         )
 
+    def may_chat(self, role: str, model: str) -> bool:
+        """Whether a role may chat with a model by its own name."""
+        rights, offers = self.spec.access.roles.get(role), self.spec.models[model].operations
+        return (
+            rights is not None
+            and "chat" in {*rights.operations} & {*offers}
+            and not {"*", model}.isdisjoint(rights.models)
+        )
+
+    def config(self) -> dict[str, Any]:
+        """The file, compiled, for the engines that run here."""
+        return gateway_config(self.spec, state_dir=self.layout.state, upstreams=self.upstreams)
+
     async def add_gateway(self, **changes: object) -> int:
-        """Start another gateway on the same state; `changes` replace fields of gateway.json. Returns its number."""
+        """Start another gateway on the same state; `changes` replace fields of gateway.json. Returns its number.
+
+        Limits, budgets and fairness are left out unless they are among the changes: each proof tries one thing.
+        """
         ports = free_ports(2)
         gateway = self.spec.gateway.model_copy(update={"port": next(ports), "admin_port": next(ports)})
         spec = self.spec.model_copy(update={"gateway": gateway})
-        config = gateway_config(spec, state_dir=self.layout.state, upstreams=self.upstreams) | changes
+        config = gateway_config(spec, state_dir=self.layout.state, upstreams=self.upstreams) | UNLIMITED | changes
         path = self.layout.state / f"gateway-{len(self.gateways)}.json"
         runfile.replace(path, gateway_text(config).encode())
         worker = gateway_worker(spec, self.layout)
@@ -90,6 +108,10 @@ class Stage:
         self.admin.append(admin_url(spec))
         await until_ready(admin_url(spec))
         return len(self.urls) - 1
+
+    async def end_gateway(self, number: int) -> None:
+        """Stop a gateway that was added; its number stays taken."""
+        await self.gateways[number].stop(grace_s=GRACE_S)
 
     def gateway_pid(self, number: int) -> int | None:
         """The process of a gateway, None while it is down."""
