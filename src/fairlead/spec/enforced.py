@@ -86,7 +86,7 @@ ENFORCED: Mapping[str, str] = {
     "Budget.amount": "fairlead.policy.budget:Account",
     "Budget.per": f"{_CONSUMPTION}:scope_of",
     "Budget.timezone": f"{_CONSUMPTION}:budget_of",
-    "Budget.warn_at": "fairlead.policy.budget:Account",
+    "Budget.warn_at": "fairlead.policy.budget:Budget",
     "Budget.warn_webhook": f"{_QUANTITIES}:budget",
     "Gateway.idempotency": f"{_QUANTITIES}:consumption",
     "Idempotency.lifetime": f"{_QUANTITIES}:idempotency",

@@ -30,6 +30,7 @@ TOLERANCE = 0.02
 MOST_TRIED = 3  # rules of a kind
 PARTS_OF_A_BUDGET = 50  # what each request costs of it
 MOST_CONCURRENT = 64
+LONGEST_S = 6.0  # for what ends by itself where the budget holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ async def try_budget(stage: Stage, name: str, budget: Budget, who: Subject) -> t
     asking = Asking(who.key, who.model, **{"prompt": 1, "completion": 1, dearest: tokens})
     async with stand_in(delay_s=0.01) as engine:
         number = await gateway(stage, engine, budgets={name: declared})
-        answers = await crowd(32, stage, number, asking, until=429)
+        answers = await crowd(32, stage, number, asking, for_s=LONGEST_S, until=429)
         others = await strangers(stage, number, budget, who)
         paid, recorded = spent(stage, who)
         await stage.end_gateway(number)
