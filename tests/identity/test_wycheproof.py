@@ -14,19 +14,21 @@ from fairlead.gateway.config import ASYMMETRIC
 from fairlead.gateway.jwt import Keys, Rejected, verified
 from fairlead.gateway.keyset import NoKeySet, keys_of
 
-FILE = Path(__file__).parents[3] / "shared" / "data" / "security" / "wycheproof_json_web_signature_test.json"
-pytestmark = pytest.mark.skipif(not FILE.is_file(), reason=f"no vectors: {FILE} is not there")
+FOLDER = Path(__file__).parents[3] / "shared" / "data" / "security"
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no vectors: {FOLDER} is not there")
 
 
-def groups() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(FILE.read_text())["testGroups"]
+def groups(subject: str = "signature") -> list[dict[str, Any]]:
+    file = FOLDER / f"wycheproof_json_web_{subject}_test.json"
+    found: list[dict[str, Any]] = json.loads(file.read_text())["testGroups"]
     return found
 
 
 def keys_for(group: dict[str, Any]) -> Keys:
     """As if the issuer published the group's key; nothing where it is none that a key set may hold."""
     try:
-        return keys_of(json.dumps({"keys": [group.get("public", group["private"])]}).encode())
+        shown = group.get("public") or group["private"]
+        return keys_of(json.dumps(shown if "keys" in shown else {"keys": [shown]}).encode())
     except NoKeySet:
         return {}
 
@@ -57,3 +59,12 @@ def test_valid_tokens_are_taken_where_their_key_is_for_their_algorithm() -> None
             kind = "symmetric" if algorithm.startswith("HS") else "fitting" if fits else "another alg"
             counted[f"{kind}, {'taken' if taken(test['jws'], keys_for(group)) else 'refused'}"] += 1
     assert counted == {"fitting, taken": 32, "another alg, refused": 4, "symmetric, refused": 10}
+
+
+def test_no_bad_key_is_used() -> None:
+    """Among them a key of the wrong use, curve, type or size, with the exponent 1, and one that can be factored."""
+    invalid = [(group, test) for group in groups("key") for test in group["tests"] if test["result"] == "invalid"]
+    assert len(invalid) == 21
+    assert [test["tcId"] for group, test in invalid if taken(test["jws"], keys_for(group))] == []
+    (good,) = [group for group in groups("key") if group["tests"][0]["tcId"] == 5]
+    assert taken(good["tests"][0]["jws"], keys_for(good))

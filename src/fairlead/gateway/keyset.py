@@ -25,6 +25,8 @@ FETCH_TIMEOUT_S = 5.0
 MAX_SET_BYTES = 1024 * 1024
 MAX_KEYS = 200
 MIN_RSA_BITS = 2048
+SMALL_PRIMES = (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)  # where the powers are few
+ROCA = {prime: frozenset(pow(65537, power, prime) for power in range(prime - 1)) for prime in SMALL_PRIMES}
 HEADERS = {"accept": "application/json", "accept-encoding": "identity"}  # so that MAX_SET_BYTES holds for what is read
 PUBLIC_TYPES = frozenset({"RSA", "EC", "OKP"})
 PRIVATE_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
@@ -129,7 +131,7 @@ def key_of(entry: Any) -> Key | None:
     if not isinstance(kid, str) or len(kid) > MAX_KID:
         return None
     try:
-        if entry["kty"] == "RSA" and int.from_bytes(from_base64url(entry["n"].encode())).bit_length() < MIN_RSA_BITS:
+        if entry["kty"] == "RSA" and is_weak(int.from_bytes(from_base64url(entry["n"].encode()))):
             return None
         key = import_key(entry)
         key.check_use("sig")
@@ -137,6 +139,15 @@ def key_of(entry: Any) -> Key | None:
     except (JoseError, Unreadable, ValueError, TypeError, KeyError, AttributeError):
         return None
     return key
+
+
+def is_weak(modulus: int) -> bool:
+    """Whether an RSA key is short, or of the kind that can be factored (ROCA, CVE-2017-15361).
+
+    Such a modulus is a power of 65537 modulo every small prime, by its maker's mistake; another one is with a chance
+    of some 2^-27. Nemec et al., "The Return of Coppersmith's Attack", 2017.
+    """
+    return modulus.bit_length() < MIN_RSA_BITS or all(modulus % prime in powers for prime, powers in ROCA.items())
 
 
 async def get(url: str) -> bytes:
