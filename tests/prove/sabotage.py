@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import ssl
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from fairlead.gateway import __main__ as process
-from fairlead.gateway import admission, answers, body, consumption, entrance, jwt
+from fairlead.gateway import admission, answers, body, consumption, entrance, jwt, tls
 from fairlead.gateway import config as gateway_config
 from fairlead.gateway.accounting import Accounting
 from fairlead.gateway.app import App
 from fairlead.gateway.connection import ClientConnection
 from fairlead.gateway.exchange import Exchange
 from fairlead.gateway.head import Refused
+from fairlead.gateway.keyset import KeySet
 from fairlead.gateway.tls import Listener
 from fairlead.policy.budget import Account
 from fairlead.policy.fair import Counters, FairQueue
@@ -130,11 +133,51 @@ def run_again() -> None:
     setattr(entrance, "IDEMPOTENCY_KEY", b"x-no-such-field")  # noqa: B010
 
 
+def no_callers_certificates() -> None:
+    """Client certificates removed: one is looked at where it is shown, and nobody has to show one."""
+    context_of = tls.context_of
+
+    def lenient(rules: Any) -> Any:
+        context, expiry = context_of(rules)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        return context, expiry
+
+    setattr(tls, "context_of", lenient)  # noqa: B010
+
+
+def old_tls() -> None:
+    """The floor of TLS removed: what OpenSSL can still speak is spoken."""
+    context_of = tls.context_of
+
+    def old(rules: Any) -> Any:
+        context, expiry = context_of(rules)
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version = ssl.TLSVersion.TLSv1
+        return context, expiry
+
+    setattr(tls, "context_of", old)  # noqa: B010
+
+
+def any_claims() -> None:
+    """The claims' checks removed: whose token it is, and until when, does not matter."""
+
+    def anybodys(claims: Any, rules: Any, wall_now: float) -> jwt.Identity:
+        return jwt.Identity("jwt-0", "anybody", ("basic",), wall_now + 60.0)
+
+    setattr(jwt, "identity", anybodys)  # noqa: B010
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     "authn": lambda: setattr(admission, "caller_of", anybody),
     "authz": lambda: setattr(entrance, "route_of", any_route),
     "jwt": lambda: setattr(jwt, "has_signed", lambda key, told: True),
+    "jwt:claims": any_claims,
+    "jwt:outage": lambda: setattr(KeySet, "usable", lambda self: self.fetched_at is not None),
     "tls": no_tls,
+    "tls:callers": no_callers_certificates,
+    "tls:old": old_tls,
     "cancel": leave_engine_working,
     "deadline": no_deadline,
     "sizes": no_sizes,

@@ -53,15 +53,31 @@ def test_what_may_be_used_holds_where_it_is_declared() -> None:
     assert [finding for finding in findings if finding.verdict != "passed"] == []
 
 
-@pytest.mark.parametrize("name", SABOTAGES)
+@pytest.mark.parametrize("name", [name for name in SABOTAGES if name != "tls:callers"])
 def test_a_proof_fails_without_its_enforcement(name: str) -> None:
     argv = (sys.executable, str(Path(__file__).parent / "sabotage.py"), name)
-    (finding,) = prove(load(EXAMPLE_FOR.get(name, LAPTOP)), only=[name], gateway_argv=argv)
+    proof = name.partition(":")[0]
+    (finding,) = prove(load(EXAMPLE_FOR.get(proof, LAPTOP)), only=[proof], gateway_argv=argv)
     assert finding.verdict == "failed", finding
 
 
+def test_callers_certificates_are_proved_where_they_are_declared(tmp_path: Path) -> None:
+    file = tmp_path / "fairlead.yaml"
+    tls = "{certificate: a.crt, key: a.key, client_ca: callers.crt}"
+    file.write_text(
+        f"apiVersion: fairlead/v1\nname: mutual\nmodels: {{demo: {{source: demo:v1}}}}\ngateway: {{tls: {tls}}}\n"
+    )
+    (finding,) = prove(load(file), only=["tls"])
+    assert finding.verdict == "passed", finding
+    assert "4 of 4 others refused" in finding.figure
+    argv = (sys.executable, str(Path(__file__).parent / "sabotage.py"), "tls:callers")
+    (finding,) = prove(load(file), only=["tls"], gateway_argv=argv)
+    assert finding.verdict == "failed", finding
+    assert finding.detail == "let in: a caller without a certificate"
+
+
 def test_every_proof_is_sabotaged_somewhere() -> None:
-    assert {proof.id for proof in PROOFS} == set(SABOTAGES) | KEPT_BY_THE_ENGINE
+    assert {proof.id for proof in PROOFS} == {name.partition(":")[0] for name in SABOTAGES} | KEPT_BY_THE_ENGINE
 
 
 def test_every_field_belongs_to_a_proof_or_is_descriptive() -> None:
