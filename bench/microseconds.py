@@ -19,15 +19,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from bench.peers import Place, fairlead
 from bench.rig.load import PATH, Load, chat_body
-from fairlead.gateway import answers
+from fairlead.gateway import answers, consumption_config
 from fairlead.gateway.accounting import Accounting
 from fairlead.gateway.admission import caller_of, operation_of, route_of
 from fairlead.gateway.app import App
@@ -47,6 +50,15 @@ from fairlead.store.usage import Usage, encode
 REPEATS = 300
 REPLICAS = 8
 LARGE = Load(prompt_bytes=200_000)
+# far beyond what is asked for here, so that nothing is refused
+ENDLESS = consumption_config.Flow(1e12, 60.0, 1e12)
+LIMITED: dict[str, Any] = {
+    "rate_limits": {"tenant": consumption_config.RateLimit(("tenant",), requests=ENDLESS, tokens=ENDLESS)},
+    "prices": {"m0": consumption_config.Price(150_000_000, 75_000_000, 600_000_000)},
+    "budgets": {"tenant": consumption_config.Budget(10**18, "day", per=("tenant",))},
+    "currency": "USD",
+}
+FAIR: dict[str, Any] = {**LIMITED, "fairness": consumption_config.Fairness(max_in_flight=64)}
 ANSWER_BODY = json.dumps(
     {
         "id": "chatcmpl-0123456789abcdef",
@@ -122,7 +134,7 @@ async def time_all(folder: Path) -> dict[str, dict[str, float]]:
     """The best and the median microseconds of each step."""
     with gateway(folder) as (app, secret), loopback() as pair:
         gc.freeze()
-        return {step.name: microseconds(step) for step in (*steps(app, secret, folder), kernel_step(pair))}
+        return {step.name: microseconds(step) for step in chain(steps(app, secret, folder), (kernel_step(pair),))}
 
 
 def microseconds(step: Step) -> dict[str, float]:
@@ -133,7 +145,7 @@ def microseconds(step: Step) -> dict[str, float]:
 
 def steps(app: App, secret: str, folder: Path) -> Iterator[Step]:
     """The steps of a request in their order, then the whole, then streaming."""
-    raw = chat_body(Load())
+    raw, path = chat_body(Load()), folder / "gateway.json"
     block = request_block(secret, len(raw))
     head, body, now = read_head(block), decode(raw), time.time()
     caller = caller_of(app.tables, head, now, None)
@@ -154,10 +166,20 @@ def steps(app: App, secret: str, folder: Path) -> Iterator[Step]:
         "answer: the client's head", lambda: answers.head(200, answers.JSON, request_id, len(raw), b"", close=False)
     )
     yield Step("whole request, no kernel", whole_request(app, block + raw))
+    yield Step("the same with limits and budgets", whole_request(changed(app, path, LIMITED), block + raw))
+    yield Step("the same with fairness too", whole_request(changed(app, path, FAIR), block + raw))
+    changed(app, path, {"rate_limits": {}, "prices": {}, "budgets": {}, "fairness": None})
     large = chat_body(LARGE)
     yield Step("whole request of 200 KB, no kernel", whole_request(app, request_block(secret, len(large)) + large), 2)
     relay = EventRelay(chunked_in=True, chunked_out=True, strip_usage=True)
     yield Step("relay: one token of a stream", lambda: relay.feed(CHUNK))
+
+
+def changed(app: App, path: Path, parts: dict[str, Any]) -> App:
+    """The app after a reload with these parts."""
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(app.config, **parts)))
+    app.reload()
+    return app
 
 
 def kernel_step(pair: tuple[socket.socket, socket.socket]) -> Step:

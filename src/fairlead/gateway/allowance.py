@@ -10,22 +10,22 @@ from fairlead.gateway.answers import Refusal
 from fairlead.gateway.head import Refused
 from fairlead.policy.budget import NANO, Account
 from fairlead.policy.fair import Shed
-from fairlead.policy.limits import Meter, Pool, Shortfall, duration
+from fairlead.policy.limits import Flow, Meter, Pool, Shortfall, duration
 
 LONGEST_RETRY_S = 60.0  # OpenAI's clients wait no longer than this, so a longer wait is no use to them
 WHAT = {"requests": "requests", "tokens": "tokens", "concurrent": "running requests"}
 PERIODS = {"h": "hour", "day": "day", "week": "week", "month": "month"}
 
-Figure = tuple[Pool, float, bytes]  # a pool, its limit, and the headers that tell what is left and when it is full
+Figure = tuple[Pool, Flow, bytes]  # a pool, its size, and the headers that tell what is left and when it is full
 Figures = tuple[tuple[Figure, ...], ...]  # for requests, then for tokens: the pools that limit them
 
 
 def figures_of(meters: Iterable[Meter]) -> Figures:
     """What `ratelimit_headers` looks up, worked out once for a caller and a model."""
-    requests = [(m.requests, m.rule.requests.count) for m in meters if m.requests and m.rule.requests]
-    tokens = [(m.tokens, m.rule.tokens.count) for m in meters if m.tokens and m.rule.tokens]
+    requests = [(m.requests, m.rule.requests) for m in meters if m.requests and m.rule.requests]
+    tokens = [(m.tokens, m.rule.tokens) for m in meters if m.tokens and m.rule.tokens]
     kinds = [
-        tuple((pool, count, headers_of(kind, count)) for pool, count in pools)
+        tuple((pool, flow, headers_of(kind, flow.count)) for pool, flow in pools)
         for kind, pools in ((b"requests", requests), (b"tokens", tokens))
     ]
     return tuple(kind for kind in kinds if kind)
@@ -43,12 +43,13 @@ def ratelimit_headers(figures: Figures, now: float) -> bytes:
     """The figures of the pool that has least left, of requests and of tokens; empty where nothing limits them."""
     text = b""
     for pools in figures:
-        pool, limit, told = pools[0]
+        pool, flow, told = pools[0]
         left = pool.at(now)
         for other in pools[1:]:
             if (less := other[0].at(now)) < left:
-                left, (pool, limit, told) = less, other
-        text += told % (min(limit, left) if left > 0.0 else 0, shown(ceil(pool.full_in(now) * 1000)))
+                left, (pool, flow, told) = less, other
+        full_ms = ceil((flow.burst - left) * flow.period_s * 1000.0 / flow.count)
+        text += told % (left if 0.0 < left < flow.count else flow.count if left > 0.0 else 0, shown(full_ms))
     return text
 
 

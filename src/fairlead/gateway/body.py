@@ -48,6 +48,8 @@ def most_completion(body: Body) -> int | None:
 
 def choices(body: Body) -> int:
     """How many answers are asked for: `n` for each prompt, and completions take several prompts at once."""
+    if body.prompt is NO_PROMPT and body.n is None and body.best_of is None:
+        return 1
     each = max(1, body.n or 1, body.best_of or 1)
     prompts = 1 if body.prompt is NO_PROMPT else prompts_in(bytes(body.prompt))
     return min(each * prompts, MOST)

@@ -30,7 +30,7 @@ AccountMaker = Callable[[Budget, tuple[str, ...], float], Account]
 class Plan:
     """All that applies to one subject."""
 
-    __slots__ = ("accounts", "batch", "context", "figures", "meters", "price", "weight")
+    __slots__ = ("accounts", "batch", "context", "crossings", "figures", "meters", "price", "weight")
 
     def __init__(self, meters: tuple[Meter, ...], accounts: tuple[Account, ...], price: Price, context: int) -> None:
         self.meters = meters
@@ -40,20 +40,21 @@ class Plan:
         self.figures = figures_of(meters)
         self.weight = 1.0
         self.batch = False
+        self.crossings: list[Crossed] = []
 
 
 class Admission:
     """What one request holds until it is settled or cancelled, and what was expected of it (tokens, billionths)."""
 
-    __slots__ = ("_crossings", "completion", "cost", "plan", "prompt", "settled")
+    __slots__ = ("at", "completion", "cost", "plan", "prompt", "settled")
 
-    def __init__(self, plan: Plan, prompt: int, completion: int, cost: int, crossings: list[Crossed]) -> None:
+    def __init__(self, plan: Plan, prompt: int, completion: int, cost: int, at: float) -> None:
         self.plan = plan
         self.prompt = prompt
         self.completion = completion
         self.cost = cost
+        self.at = at  # when it last took or gave back
         self.settled = False
-        self._crossings = crossings
 
     def settle(self, prompt: int, cached: int, completion: int, now: float) -> int:
         """The request has ended and used so many tokens (all 0: it came to nothing); returns what it cost.
@@ -65,10 +66,11 @@ class Admission:
         if self.settled:
             return cost
         self.settled = True
+        self.at = now
         settle(plan.meters, now, self.prompt + self.completion - prompt - completion)
         for account in plan.accounts:
             if (crossed := account.settle(now, self.cost, cost)) is not None:
-                self._crossings.append(crossed)
+                plan.crossings.append(crossed)
         return cost
 
     def cancel(self, now: float) -> None:
@@ -80,10 +82,10 @@ class Admission:
         for account in self.plan.accounts:
             account.unreserve(self.cost)
 
-    def headers(self, now: float) -> bytes:
+    def headers(self) -> bytes:
         """`x-ratelimit-*` for the answer."""
         figures = self.plan.figures
-        return ratelimit_headers(figures, now) if figures else b""
+        return ratelimit_headers(figures, self.at) if figures else b""
 
 
 class Standing(NamedTuple):
@@ -148,7 +150,7 @@ class Consumption:
                     reserved.unreserve(cost)
                 cancel(plan.meters, now, prompt + completion)
                 raise overdrawn(account, wait_s, ratelimit_headers(plan.figures, now))
-        return Admission(plan, prompt, completion, cost, self.crossings)
+        return Admission(plan, prompt, completion, cost, now)
 
     def headers(self, caller: Caller, model: ModelTable, now: float) -> bytes:
         """`x-ratelimit-*` for an answer that was not admitted here."""
@@ -225,6 +227,7 @@ class Consumption:
             self._prices.get(subject.model, FREE),
             self._contexts.get(subject.model, 0),
         )
+        plan.crossings = self.crossings
         if self._fairness is not None:
             plan.weight = self._weight(self._fairness, subject)
             plan.batch = subject.role in self._fairness.batch_roles

@@ -207,7 +207,7 @@ class Exchange:
         assert self._answer_head is not None
         length = None if self._client.speaks_11 else -1
         kind = self._answer_head.content_type
-        extra = NO_CACHE + self.admission.headers(self._app.wall()) if self.admission is not None else NO_CACHE
+        extra = NO_CACHE + self.admission.headers() if self.admission is not None else NO_CACHE
         return answers.head(200, kind, self.request_id, length, extra, close=self._client.must_close())
 
     def _collect(self, piece: bytes) -> None:
@@ -246,7 +246,7 @@ class Exchange:
         self._account(head.status, usage)
         extra = b"retry-after: %b\r\n" % head.retry_after if head.retry_after else b""
         if self.admission is not None:
-            extra += self.admission.headers(self._app.wall())
+            extra += self.admission.headers()
         self._answering = True
         self._client.send(
             answers.head(head.status, content_type, self.request_id, len(body), extra, close=self._client.must_close())
@@ -312,7 +312,7 @@ class Exchange:
     def _refuse(self, refusal: Refusal) -> None:
         if not self._accounted:
             self._account(refusal.status, None, reached=False)
-        extra = self.admission.headers(self._app.wall()) if self.admission is not None else b""
+        extra = self.admission.headers() if self.admission is not None else b""
         self._say_no(refusal, extra)
 
     def turn_away(self, refused: Refused) -> None:

@@ -26,24 +26,30 @@ class Bucket:
         elapsed = now - self.updated
         level = self.level
         if elapsed > 0.0:
-            level = self.level = min(self.burst, level + elapsed * self.rate)
+            level += elapsed * self.rate
+            if level > self.burst:  # noqa: PLR1730 - min() would cost as much as the rest
+                level = self.burst
             self.updated = now
         elif elapsed < -JITTER_S:
             self.updated = now
         if cost <= level:
             self.level = level - cost
             return 0.0
+        self.level = level
         return (cost - level) / self.rate if cost <= self.burst and self.rate else inf
 
     def give_back(self, now: float, cost: float) -> None:
         """Put back what was taken too much; a negative cost takes more, into debt if need be."""
         if cost < 0.0:  # a debt counts from now on: what flows in until now must not be lost at the brim behind it
             self.take(now, 0.0)
-        self.level = min(self.burst, self.level + cost)
+        level = self.level + cost
+        self.level = level if level < self.burst else self.burst
 
     def at(self, now: float) -> float:
         """How many tokens are in the bucket."""
-        return min(self.burst, self.level + max(0.0, now - self.updated) * self.rate)
+        elapsed = now - self.updated
+        level = self.level + elapsed * self.rate if elapsed > 0.0 else self.level
+        return level if level < self.burst else self.burst
 
     def full_in(self, now: float) -> float:
         """Seconds until it is full when nobody takes."""
