@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -94,11 +95,12 @@ class Issuer:
         self.gate = threading.Event()  # while it is not set, answers wait
         self.gate.set()
         self.port = 0
+        self.tls: ssl.SSLContext | None = None
         self._server: ThreadingHTTPServer | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/jwks.json"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}/jwks.json"
 
     def set_text(self) -> bytes:
         return json.dumps({"keys": [jwk(kid, key) for kid, key in self.keys.items()]}).encode()
@@ -124,6 +126,8 @@ class Issuer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self.port = self._server.server_address[1]
+        if self.tls is not None:
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def down(self) -> None:

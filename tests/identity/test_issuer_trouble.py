@@ -48,7 +48,8 @@ def test_a_flood_of_unknown_keys_and_a_rotation_cost_one_fetch_in_ten_seconds(bu
 def test_an_issuer_that_is_gone_is_never_the_callers_fault(build: Build, issuer: Issuer) -> None:
     """Known keys serve for `stale_for`, then 503; API keys do not care; and all is well when it is back."""
     house = build(change=with_jwt(issuer, stale_for_s=6.0))
-    assert status_of(house, token()) == 200
+    warm = token()
+    assert status_of(house, warm) == 200
     issuer.down()
     seen: list[int] = []
 
@@ -59,12 +60,37 @@ def test_an_issuer_that_is_gone_is_never_the_callers_fault(build: Build, issuer:
     assert eventually(is_refused, within_s=30.0, every_s=0.1)
     assert seen[-1] == 503
     assert len(seen) > 1  # it served on for a while
-    assert asked(house, [token(), token(head={"kid": "unknown"})]) == [(503, "key_set_unavailable")] * 2
+    assert asked(house, [warm, token(), token(head={"kid": "unknown"})]) == [(503, "key_set_unavailable")] * 3
     assert house.gateway.chat().status_code == 200
     assert house.gateway.is_ready()
     assert house.gateway.metrics()["fairlead_key_set_age_seconds", ()] >= 6.0
     issuer.up()
     assert eventually(lambda: status_of(house, token()) == 200, within_s=3 * MIN_GAP_S, every_s=0.1)
+
+
+def test_a_token_ends_in_the_middle_of_a_connection(build: Build, issuer: Issuer) -> None:
+    house = build(change=with_jwt(issuer, leeway_s=0.0))
+    brief, long = token(exp=time.time() + 3), token()
+    told = [200]
+    while told[-1] == 200:
+        told = [status for status, _ in asked(house, [brief] * 20 + [long])]
+        assert told[-1:] == [200]
+        told = told[:-1]
+    assert told[-1] == 401
+
+
+def test_changed_rules_count_at_once(build: Build, issuer: Issuer) -> None:
+    house = build(change=with_jwt(issuer))
+    mine, other = token(), token(aud="other")
+    assert [status for status, _ in asked(house, [mine, other])] == [200, 401]
+    gateway = house.gateway
+    gateway.write({**gateway.config, "jwt": rules(issuer.url, audience="other")})
+    assert eventually(lambda: [status for status, _ in asked(house, [mine, other])] == [401, 200])
+    roles = {**gateway.config["roles"], "user": {"models": ["m0"], "operations": ["embeddings"]}}
+    gateway.write({**gateway.config, "roles": roles})
+    assert eventually(lambda: gateway.chat(key=other).status_code == 403)
+    gateway.write({**gateway.config, "jwt": None})
+    assert eventually(lambda: asked(house, [other]) == [(401, "invalid_api_key")])
 
 
 class Early(Gateway):

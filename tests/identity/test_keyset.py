@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import zlib
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from fairlead.gateway.keyset import MIN_GAP_S, REFRESH_EVERY_S, KeySet
 
 from .issuer import EC_KEY, ED_KEY, RSA_KEY, Issuer, issuing, jwk
+from .papers import Authority
 
 STALE_FOR_S = 3600.0
 
@@ -190,6 +193,27 @@ def test_an_answer_that_is_no_key_set_changes_nothing(body: bytes) -> None:
         assert keys.set.failing
 
     run(story)
+
+
+def test_over_tls_the_issuer_has_to_be_who_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ca = Authority(tmp_path)
+
+    async def fetched(host: str) -> tuple[bool, str]:
+        issuer = Issuer()
+        issuer.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        issuer.tls.load_cert_chain(*ca.sign("issuer", host))
+        issuer.up()
+        try:
+            keys = Watched(issuer)
+            await keys.fetched()
+            return keys.set.usable(), keys.set.trouble
+        finally:
+            issuer.down()
+
+    assert asyncio.run(fetched("127.0.0.1")) == (False, "ConnectError")  # by an authority that nobody knows
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca.path))
+    assert asyncio.run(fetched("127.0.0.1")) == (True, "")
+    assert asyncio.run(fetched("other.example.com")) == (False, "ConnectError")
 
 
 def test_no_redirect_is_followed_and_nothing_is_unpacked() -> None:

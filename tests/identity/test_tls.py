@@ -9,7 +9,7 @@ import socket
 import ssl
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +129,23 @@ def test_a_changed_certificate_is_taken_up_and_open_connections_go_on(build: Bui
     assert eventually(lambda: any("certificate_refused" in line for line in gateway.log_lines()), within_s=10.0)
     assert serial(gateway.port, context) == second
     assert chat(gateway, context) == 200
+
+
+def test_a_caller_that_leaves_stops_the_engine_over_tls_too(build: Build, ca: Authority) -> None:
+    house = build(change=by_files(*ca.sign("server")))
+    house.replicas[0].manner = Manner(gap_s=0.05)
+    bearer = {"Authorization": f"Bearer {house.gateway.key}"}
+    url = f"https://127.0.0.1:{house.gateway.port}/v1/chat/completions"
+    for stream in (False, True):
+        house.replicas[0].forget()
+        house.replicas[0].manner = Manner(gap_s=0.05, first_byte_s=0.0 if stream else 60.0)
+        with (
+            httpx.Client(verify=trusting(ca.path), headers=bearer, timeout=0.5, trust_env=False) as client,
+            suppress(httpx.ReadTimeout),
+            client.stream("POST", url, json=question(stream=stream, max_tokens=10_000)) as answer,
+        ):
+            next(answer.iter_bytes())
+        assert eventually(lambda: house.cancelled == 1)
 
 
 def test_an_unusable_certificate_is_told_at_the_start(build: Build, ca: Authority) -> None:

@@ -83,7 +83,7 @@ def explain(
         raise UserError("whose access?", hint="one of --key, --token and --role")
     document = read(file)
     named = environment or overlay_of_running(file)
-    spec = resolve(document, named)
+    spec = resolve(document, named, environ=os.environ if token else None)
     caller = by_token(spec, token) if token else Caller(role=role) if role else by_key(spec, file, key)
     decision = (
         Decision(caller.status, caller.refused, caller.rule)
