@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from math import inf
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import typer.main
 from pydantic import BaseModel
@@ -12,11 +14,16 @@ from pydantic.fields import FieldInfo
 
 from fairlead import signals
 from fairlead.cli.main import app
-from fairlead.gateway import answers
+from fairlead.gateway import allowance, answers
 from fairlead.gateway.answers import Refusal
+from fairlead.policy.budget import NANO, Account, Budget
+from fairlead.policy.fair import Entry, Shed
+from fairlead.policy.limits import Scope, Shortfall
 from fairlead.spec import consumption, store, types
 from fairlead.spec.enforced import ENFORCED
 
+NOBODY = Entry("", 0, 0, 0.0)
+BUDGET = Account(Budget("NAME", Scope(), 5 * NANO, "day", ZoneInfo("UTC")), (), 0.0)
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 PARTS: Mapping[str, type[BaseModel]] = {
     "the file": types.Spec,
@@ -133,6 +140,10 @@ def error_lines() -> Iterator[str]:
         answers.unknown_model("NAME"),
         answers.forbidden("ROLE", "OPERATION", "NAME"),
         answers.bad_body("REASON"),
+        allowance.limited(Shortfall("NAME", "requests", 1.0), b"").refusal,
+        allowance.limited(Shortfall("NAME", "tokens", inf), b"").refusal,
+        *(allowance.shed(Shed(NOBODY, reason, 1.0)).refusal for reason in ("queue_full", "expired")),
+        *(allowance.overdrawn(BUDGET, wait_s, b"").refusal for wait_s in (60.0, inf)),
     ]
     constants = [value for value in vars(answers).values() if isinstance(value, Refusal)]
     for refusal in sorted([*constants, *made], key=lambda each: (each.status, each.code, each.message)):
