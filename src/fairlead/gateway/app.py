@@ -56,6 +56,7 @@ class App:
         self.wall_offset = time.time() - self.now()
         self.certificate_expiry = 0.0  # seconds since 1970; 0 without TLS
         self._path = path
+        self._config_stamp = stamp(path)
         self._keys = keys
         self._request_prefix = b"req-" + os.urandom(5).hex().encode()
         self._request_number = 0
@@ -89,7 +90,7 @@ class App:
     @property
     def keys_freshness(self) -> Freshness:
         """How good the keys are that callers are let in by."""
-        return self._keys.freshness()
+        return self.tables.keys_freshness
 
     def ledger_failed(self) -> None:
         """A record could not be written; said once, and in /readyz until it works again."""
@@ -202,7 +203,7 @@ class App:
 
     async def watch(self) -> None:
         """Take up changed keys and a changed gateway.json."""
-        seen_keys, seen_file = self._keys.version(), stamp(self._path)
+        seen_file = self._config_stamp
         while True:
             await asyncio.sleep(WATCH_EVERY_S)
             if not self.ledger_ok and self.accounting.try_journal():
@@ -211,8 +212,7 @@ class App:
             if (file := stamp(self._path)) != seen_file:
                 seen_file = file
                 self.reload()
-            if (version := self._keys.version()) != seen_keys:
-                seen_keys = version
+            if self._keys.version() != self.tables.keys_version:
                 tables_of.take_up(self.tables, self._keys, time.time())
                 self.heads = Heads()
 

@@ -12,7 +12,7 @@ from fairlead.gateway.answers import Refusal
 from fairlead.gateway.config import OPERATIONS, Config
 from fairlead.gateway.upstream import Replica
 from fairlead.store.contract import KnownKeys
-from fairlead.store.keys import Key
+from fairlead.store.keys import Freshness, Key
 
 REQUEST_HEAD = (
     b"POST %b%b HTTP/1.1\r\nhost: %b\r\ncontent-type: application/json\r\n%b"
@@ -66,6 +66,8 @@ class Tables:
     callers: Mapping[str, Caller] = field(default_factory=dict)
     ended: frozenset[str] = frozenset()  # ids of keys that worked once
     unknown_key: Refusal = answers.WRONG_KEY  # what a key is told that is in neither
+    keys_freshness: Freshness = "fresh"
+    keys_version: object = None  # of the store, when the callers were taken up
     rights: Mapping[str, Mapping[str, Mapping[str, RouteTable]]] = field(default_factory=dict)  # by role
     bodies: Mapping[str, bytes] = field(default_factory=dict)  # the answer to GET /v1/models, by role
 
@@ -91,7 +93,9 @@ def build(config: Config, replicas: Mapping[str, Replica], engine_keys: Mapping[
 
 def take_up(tables: Tables, known: KnownKeys, now: float) -> None:
     """Let the callers of all known keys in. While the database is away, a key that we do not know may be a good one."""
+    tables.keys_version = known.version()  # first: what changes from here on is seen as a change
     freshness, keys = known.freshness(), known.all()
+    tables.keys_freshness = freshness
     tables.callers = callers(tables, keys, now)
     tables.ended = frozenset(key.id for key in keys) - tables.callers.keys()
     tables.unknown_key = answers.WRONG_KEY if freshness == "fresh" else answers.KEYS_UNAVAILABLE
