@@ -148,6 +148,7 @@ def test_a_start_without_an_issuer_serves_api_keys(tmp_path: Path, issuer: Issue
         house = House(gateway, ())
         assert eventually(lambda: status_of(house, gateway.key) == 200)
         assert asked(house, [token()]) == [(503, "key_set_unavailable")]
+        assert {code for _, code in asked(house, ["sk-123", "a.b.c", token(head={"alg": "none"})])} == {"invalid_token"}
         issuer.up()
         assert eventually(lambda: status_of(house, token()) == 200, within_s=3 * MIN_GAP_S, every_s=0.1)
         assert gateway.admin("/readyz").status_code == 200

@@ -20,12 +20,14 @@ from fairlead.gateway import config as gateway_config
 from fairlead.gateway.accounting import Accounting
 from fairlead.gateway.app import App
 from fairlead.gateway.connection import ClientConnection
+from fairlead.gateway.consumption import Consumption
 from fairlead.gateway.exchange import Exchange
 from fairlead.gateway.head import Refused
 from fairlead.gateway.keyset import KeySet
 from fairlead.gateway.tls import Listener
 from fairlead.policy.budget import Account
 from fairlead.policy.fair import Counters, FairQueue
+from fairlead.store.mirror import Mirror
 
 
 def anybody(tables_: Any, head_: Any, now: float, tokens_: Any = None) -> Any:
@@ -169,6 +171,17 @@ def any_claims() -> None:
     setattr(jwt, "identity", anybodys)  # noqa: B010
 
 
+def a_limit_each() -> None:
+    """Sharing removed: each replica counts alone, as most do."""
+    App._consumption = lambda self, config, now: Consumption(config, now)  # type: ignore[method-assign]
+
+
+def keys_from_the_database_alone() -> None:
+    """The copy removed: when the database is away, so is every key."""
+    known = Mirror.all
+    Mirror.all = lambda self: known(self) if self.freshness() == "fresh" else []  # type: ignore[method-assign]
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     "authn": lambda: setattr(admission, "caller_of", anybody),
     "authz": lambda: setattr(entrance, "route_of", any_route),
@@ -183,6 +196,8 @@ SABOTAGES: dict[str, Callable[[], None]] = {
     "sizes": no_sizes,
     "slowness": no_sweep,
     "durability": late_journal,
+    "shared-limits": a_limit_each,
+    "fail-modes": keys_from_the_database_alone,
     "silence": log_bodies,
     "drain": no_drain,
     "limits": no_limits,

@@ -9,17 +9,24 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.errors import UserError
 from fairlead.ops.prove.registry import DESCRIPTIVE, FIELDS, PROOFS
 from fairlead.ops.prove.run import prove
 from fairlead.spec.enforced import ENFORCED
 from fairlead.spec.load import load
 from prove.sabotage import SABOTAGES
+from servers.place import program
+from servers.postgres import DEBIAN
+from servers.redis import redis_program
 
 ROOT = Path(__file__).parent.parent.parent
 LAPTOP = ROOT / "examples" / "laptop" / "fairlead.yaml"
 ROLES = ROOT / "examples" / "roles" / "fairlead.yaml"
 LIMITS = ROOT / "examples" / "limits" / "fairlead.yaml"
+REPLICAS = ROOT / "examples" / "replicas" / "fairlead.yaml"
 EXAMPLE_FOR = {
+    "shared-limits": REPLICAS,
+    "fail-modes": REPLICAS,
     "jwt": ROLES,
     "tls": ROLES,
     "limits": LIMITS,
@@ -53,8 +60,26 @@ def test_what_may_be_used_holds_where_it_is_declared() -> None:
     assert [finding for finding in findings if finding.verdict != "passed"] == []
 
 
+def test_what_replicas_share_holds_on_real_databases() -> None:
+    program("initdb", DEBIAN), redis_program()
+    findings = prove(load(REPLICAS), only=["authn", "durability", "shared-limits", "fail-modes", "budgets"])
+    assert [finding for finding in findings if finding.verdict != "passed"] == []
+
+
+def test_a_store_that_is_not_on_this_machine_is_skipped_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(*_: object) -> str:
+        raise UserError("redis-server is not on this machine")
+
+    monkeypatch.setattr("fairlead.ops.prove.servers.found", nowhere)
+    findings = prove(load(REPLICAS), only=["authz", "shared-limits", "fail-modes"])
+    assert [finding.verdict for finding in findings] == ["passed", "skipped", "skipped"]
+    assert all("not on this machine" in finding.figure for finding in findings[1:])
+
+
 @pytest.mark.parametrize("name", [name for name in SABOTAGES if name != "tls:callers"])
 def test_a_proof_fails_without_its_enforcement(name: str) -> None:
+    if EXAMPLE_FOR.get(name) == REPLICAS:
+        program("initdb", DEBIAN), redis_program()
     argv = (sys.executable, str(Path(__file__).parent / "sabotage.py"), name)
     proof = name.partition(":")[0]
     (finding,) = prove(load(EXAMPLE_FOR.get(proof, LAPTOP)), only=[proof], gateway_argv=argv)

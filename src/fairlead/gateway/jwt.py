@@ -76,18 +76,24 @@ def identify(token: bytes, keys: Keys, rules: Jwt, wall_now: float) -> Identity:
 
 def verified(token: bytes, keys: Keys, algorithms: Sequence[str]) -> bytes:
     """The payload of a token that a key of the set has signed. Raises Rejected, UnknownKey."""
-    try:
-        told = read_token(token)
-    except Unreadable as error:
-        raise Rejected(str(error)) from error
-    if told.algorithm not in algorithms:
-        raise Rejected("its algorithm is not allowed", "algorithms")
+    told = presented(token, algorithms)
     candidates = candidates_of(told, keys)
     if not candidates:
         raise UnknownKey("its key is not in the issuer's key set", "jwks_url")
     if not any(has_signed(key, told) for key in candidates):
         raise Rejected("its signature is wrong", "jwks_url")
     return told.payload
+
+
+def presented(token: bytes, algorithms: Sequence[str]) -> Token:
+    """A token that may be good: what can be said without a key. Raises Rejected."""
+    try:
+        told = read_token(token)
+    except Unreadable as error:
+        raise Rejected(str(error)) from error
+    if told.algorithm not in algorithms:
+        raise Rejected("its algorithm is not allowed", "algorithms")
+    return told
 
 
 def read_token(token: bytes) -> Token:

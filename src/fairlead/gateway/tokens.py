@@ -8,7 +8,7 @@ from fairlead.gateway import answers
 from fairlead.gateway.admission import KeysPending
 from fairlead.gateway.config import Jwt
 from fairlead.gateway.head import Refused
-from fairlead.gateway.jwt import Identity, Rejected, UnknownKey, identify
+from fairlead.gateway.jwt import Identity, Rejected, UnknownKey, identify, presented
 from fairlead.gateway.keyset import KeySet
 from fairlead.gateway.tables import Caller, Tables, caller_for
 
@@ -27,6 +27,7 @@ class Tokens:
     def caller_of(self, token: bytes, tables: Tables, wall_now: float) -> Caller:
         """Who a token speaks for. Raises Refused (401, 403, 503), KeysPending."""
         if not self.keyset.usable():
+            self._expect(token)
             fetch = self.keyset.refetch()
             if fetch is not None and self.keyset.fetched_at is None:
                 raise KeysPending(fetch)
@@ -51,6 +52,13 @@ class Tokens:
     def forget(self) -> None:
         """Check every token again: the keys or the rights have changed."""
         self._callers.clear()
+
+    def _expect(self, token: bytes) -> None:
+        """Refuse what no key set would make good, such as another service's key."""
+        try:
+            presented(token, self.rules.algorithms)
+        except Rejected as error:
+            raise Refused(answers.wrong_token(str(error))) from error
 
     def _identify(self, token: bytes, wall_now: float) -> Identity:
         try:

@@ -62,7 +62,7 @@ async def status(stage: Stage, key: str | None, model: str, operation: str = "ch
 async def settled(stage: Stage, key: str, model: str) -> None:
     """Wait until the gateway has taken up a new key."""
     for _ in range(100):
-        if await status(stage, key, model) != 401:
+        if await status(stage, key, model) not in {401, 503}:
             return
         await asyncio.sleep(0.02)
 

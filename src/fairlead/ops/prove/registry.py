@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fairlead.ops.prove import access, books, consumption, identity, tls, traffic, wire
+from fairlead.ops.prove import access, books, consumption, identity, stores, tls, traffic, wire
 from fairlead.ops.prove.outcome import Proof
 from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
 from fairlead.spec.types import OpenVinoModel, RemoteModel, Spec, VllmModel
@@ -67,6 +67,20 @@ PROOFS: tuple[Proof, ...] = (
     Proof("slowness", lambda spec: "slow, silent and too many connections are ended as declared", wire.slowness),
     Proof("context", lambda spec: "a prompt longer than the model's window is refused", traffic.context),
     Proof("durability", lambda spec: "kill -9 of the gateway loses no record of an answer", books.durability),
+    Proof(
+        "shared-limits",
+        lambda spec: f"{spec.gateway.replicas} replicas keep one limit together, not one each",
+        stores.shared_limits,
+        applies=lambda spec: "" if spec.store and spec.store.redis else "store.redis is not declared",
+        needs=stores.missing_redis,
+    ),
+    Proof(
+        "fail-modes",
+        stores.claim,
+        stores.fail_modes,
+        applies=lambda spec: "" if spec.store else "no store is declared",
+        needs=stores.missing_both,
+    ),
     Proof("silence", lambda spec: "no prompt, answer or key is in any file", books.silence),
     Proof(
         "limits",
@@ -163,14 +177,14 @@ FIELDS: Mapping[str, str] = {
     "Gateway.admin_host": "test:tests/spec/test_gateway_json.py",
     "Gateway.admin_port": "test:tests/spec/test_gateway_json.py",
     "Gateway.replicas": "test:tests/replicas/test_up_replicas.py",
-    "Spec.store": "test:tests/spec/test_store_spec.py",
-    "Store.postgres": "test:tests/replicas/test_postgres_down.py",
-    "Store.redis": "test:tests/replicas/test_shared_limits.py",
-    "Postgres.url_env": "test:tests/replicas/test_postgres_down.py",
+    "Spec.store": "fail-modes",
+    "Store.postgres": "fail-modes",
+    "Store.redis": "shared-limits",
+    "Postgres.url_env": "fail-modes",
     "Postgres.keys_stale_for": "test:tests/replicas/test_postgres_down.py",
-    "Redis.url_env": "test:tests/replicas/test_shared_limits.py",
+    "Redis.url_env": "shared-limits",
     "Redis.lease": "test:tests/policy/test_lease.py",
-    "Redis.when_gone": "test:tests/replicas/test_shared_limits.py",
+    "Redis.when_gone": "fail-modes",
     "Gateway.timeout": "deadline",
     "Gateway.drain_timeout": "drain",
     "Gateway.retry": "test:tests/gateway/test_replicas.py",

@@ -64,7 +64,7 @@ async def try_proof(proof: Proof, stage: Stage, declared: Spec) -> Finding:
     The claim is told from the file as it was written: without the values of its variables.
     """
     claim = proof.claim(declared)
-    why_not = proof.applies(stage.declared)
+    why_not = proof.applies(stage.declared) or proof.needs(stage)
     if why_not:
         return Finding(proof.id, claim, "skipped", proof.evidence, why_not, 0.0)
     began = time.monotonic()

@@ -19,12 +19,13 @@ import httpx
 from fairlead.engine.supervisor import Supervisor
 from fairlead.ops import runfile
 from fairlead.ops.layout import Layout
+from fairlead.ops.prove.servers import Servers, open_servers
 from fairlead.ops.up import until_ready
 from fairlead.ops.workers import admin_url, engines, fetch_models, free_ports, gateway_worker, public_url
 from fairlead.render.gateway import gateway_config, gateway_text
 from fairlead.spec.types import AnyModel, LocalModel, OpenVinoModel, Spec
-from fairlead.store.keys import KeyStore
-from fairlead.store.ledger import Ledger
+from fairlead.store.contract import Keys, Ledger
+from fairlead.store.stores import Place, open_keys, open_ledger
 
 STAND_IN = "demo:v1"
 MOST_REPLICAS = 2
@@ -48,7 +49,9 @@ class Stage:
     gateway_argv: tuple[str, ...]
     upstreams: Mapping[str, tuple[str, ...]]
     engines: Supervisor
-    keys: KeyStore
+    servers: Servers
+    place: Place
+    keys: Keys
     gateways: list[Supervisor] = field(default_factory=list)
     urls: list[str] = field(default_factory=list)
     admin: list[str] = field(default_factory=list)
@@ -102,7 +105,9 @@ class Stage:
         worker = gateway_worker(spec, self.layout)
         log = self.layout.logs / f"gateway-{len(self.gateways)}.log"
         supervisor = Supervisor()
-        await supervisor.start([replace(worker, argv=(*self.gateway_argv, str(path)), log=log)])
+        await supervisor.start(
+            [replace(worker, argv=(*self.gateway_argv, str(path)), env=self.servers.environ, log=log)]
+        )
         self.gateways.append(supervisor)
         self.urls.append(public_url(spec))
         self.admin.append(admin_url(spec))
@@ -135,7 +140,7 @@ class Stage:
 
     def ledger(self) -> Ledger:
         """The ledger, with everything that was answered so far."""
-        ledger = Ledger(self.layout.ledger, self.layout.journal)
+        ledger = open_ledger(self.place)
         ledger.ship()
         return ledger
 
@@ -143,20 +148,23 @@ class Stage:
 @asynccontextmanager
 async def open_stage(spec: Spec, folder: Path, gateway_argv: tuple[str, ...] = GATEWAY) -> AsyncIterator[Stage]:
     """Start everything, and end everything however the block ends. Raises UserError when something does not start."""
-    staged = staged_spec(spec)
     layout = Layout.beside(folder / "fairlead.yaml")
     layout.make()
-    folders = await asyncio.to_thread(fetch_models, staged, layout, None)
-    plan = engines(staged, layout, folders)
-    stage = Stage(staged, spec, layout, gateway_argv, plan.upstreams, Supervisor(), KeyStore(layout.keys))
-    try:
-        await stage.engines.start(plan.workers)
-        await stage.add_gateway()
-        yield stage
-    finally:
-        for supervisor in (*stage.gateways, stage.engines):
-            await supervisor.stop(grace_s=GRACE_S)
-        stage.keys.close()
+    async with open_servers(spec) as servers:
+        staged = servers.staged(staged_spec(spec))
+        folders = await asyncio.to_thread(fetch_models, staged, layout, None)
+        plan = engines(staged, layout, folders)
+        place = Place(layout.state, servers.postgres.url if servers.postgres else "")
+        keys = open_keys(place)
+        stage = Stage(staged, spec, layout, gateway_argv, plan.upstreams, Supervisor(), servers, place, keys)
+        try:
+            await stage.engines.start(plan.workers)
+            await stage.add_gateway()
+            yield stage
+        finally:
+            for supervisor in (*stage.gateways, stage.engines):
+                await supervisor.stop(grace_s=GRACE_S)
+            keys.close()
 
 
 def staged_spec(spec: Spec) -> Spec:
