@@ -21,10 +21,11 @@ CONNECTIONS = 6  # to each gateway
 
 @dataclass(slots=True)
 class Count:
-    """What callers got. Times by their clock, in seconds."""
+    """What callers got. `seconds`: from the first question to the last yes, by their clock."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     tokens: int = 0
+    began: float = field(default_factory=monotonic)
     seconds: float = 0.0
     ids: list[str] = field(default_factory=list)
     lost: int = 0
@@ -72,14 +73,13 @@ async def press(gateways: Sequence[Gateway], key: str, *, a_second: float, secon
     count = Count()
     pause_s = CONNECTIONS * len(gateways) / a_second
     raw = post(key, question(**asked))
-    began = monotonic()
+    began = count.began
     callers = [
         caller(gateway.port, raw, pause_s, (number + 1) * pause_s / CONNECTIONS, began + seconds, count)
         for gateway in gateways
         for number in range(CONNECTIONS)
     ]
     await asyncio.gather(*callers)
-    count.seconds = monotonic() - began
     return count
 
 
@@ -105,6 +105,7 @@ def note(count: Count, answer: Any) -> None:
     count.statuses[answer.status] += 1
     told = json.loads(answer.body)
     if answer.status == 200:
+        count.seconds = monotonic() - count.began
         count.tokens += told["usage"]["total_tokens"]
         count.ids.append(answer.fields["x-request-id"])
     else:

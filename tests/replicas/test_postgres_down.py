@@ -21,7 +21,7 @@ from servers.place import wait_until
 from servers.postgres import Postgres
 
 WORKERS = 3
-AWAY_S = float(os.environ.get("FAIRLEAD_AWAY_S", "5"))
+AWAY_S = float(os.environ.get("FAIRLEAD_AWAY_S", "4"))
 
 
 def store(stale_for_s: float) -> dict[str, object]:

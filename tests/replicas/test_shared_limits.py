@@ -17,7 +17,7 @@ from servers.redis import RedisServer
 
 from .load import Count, press, two_gateways
 
-SECONDS = float(os.environ.get("FAIRLEAD_OVERLOAD_S", "5"))
+SECONDS = float(os.environ.get("FAIRLEAD_OVERLOAD_S", "4"))
 OVERLOAD = 5.0
 PROMPT, COMPLETION = 20, 80  # the engine tells so; together a whole hundred
 

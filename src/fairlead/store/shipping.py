@@ -6,7 +6,6 @@ shipper that dies at any step, or loses its connection while it commits, finds o
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -136,6 +135,6 @@ class Backlog:
 
 def save_positions(state: Path, positions: Mapping[str, int]) -> None:
     """Write down how far the ledger is, for `Backlog`."""
-    draft = state / f"{POSITIONS_FILE}.{os.getpid()}.new"  # several shippers may serve one folder
+    draft = state / f"{POSITIONS_FILE}.{uuid.uuid4().hex}.new"  # several shippers may serve one folder
     draft.write_bytes(msgspec.json.encode(positions))
     draft.replace(state / POSITIONS_FILE)

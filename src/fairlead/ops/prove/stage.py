@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from fairlead.engine.restart import RestartPolicy
 from fairlead.engine.supervisor import Supervisor
 from fairlead.ops import runfile
 from fairlead.ops.layout import Layout
@@ -30,6 +31,7 @@ from fairlead.store.stores import Place, open_keys, open_ledger
 STAND_IN = "demo:v1"
 MOST_REPLICAS = 2
 GRACE_S = 3.0
+EAGER = RestartPolicy(longest_wait_s=0.5)  # proofs kill gateways again and again
 GATEWAY = (sys.executable, "-m", "fairlead.gateway")
 UNLIMITED: dict[str, Any] = {"rate_limits": {}, "budgets": {}, "fairness": None}
 LONG_PROMPT = "Write a long story about a ship"
@@ -104,7 +106,7 @@ class Stage:
         runfile.replace(path, gateway_text(config).encode())
         worker = gateway_worker(spec, self.layout)
         log = self.layout.logs / f"gateway-{len(self.gateways)}.log"
-        supervisor = Supervisor()
+        supervisor = Supervisor(EAGER)
         await supervisor.start(
             [replace(worker, argv=(*self.gateway_argv, str(path)), env=self.servers.environ, log=log)]
         )
