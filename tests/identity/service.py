@@ -7,13 +7,26 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+from typer.testing import CliRunner
+
+from fairlead.cli.main import app
+from fairlead.errors import UserError
 from gateway.harness import free_port
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +44,24 @@ class Service:
     def state(self) -> Path:
         return self.folder / ".fairlead"
 
-    def run(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """A command; `more` goes into its environment."""
-        environ = {**os.environ, "COLUMNS": "200", **self.environ, **more}
-        command = [sys.executable, "-m", "fairlead.cli.main", *words]
-        return subprocess.run(
-            command, cwd=self.folder, env=environ, capture_output=True, text=True, timeout=60, check=False
-        )
+    def run(self, *words: str, **more: str) -> Done:
+        """A command; `more` goes into its environment. Only what starts or ends a service is a process of its own."""
+        environ = {"COLUMNS": "200", **self.environ, **more}
+        if words[0] in {"up", "down"}:
+            command = [sys.executable, "-m", "fairlead.cli.main", *words]
+            made = subprocess.run(
+                command, cwd=self.folder, env={**os.environ, **environ}, capture_output=True, text=True, check=False
+            )
+            return Done(made.returncode, made.stdout, made.stderr)
+        with chdir(self.folder):
+            result = CliRunner().invoke(app, words, env=environ)
+        error = result.exception
+        if isinstance(error, UserError):  # as fairlead.cli.main:main tells it
+            told = "\n".join(problem.text() for problem in error.problems)
+            return Done(error.exit_code, result.stdout, f"{told}\n{len(error.problems)} problems\n")
+        if error is not None and not isinstance(error, SystemExit):
+            raise error
+        return Done(result.exit_code, result.stdout, result.stderr)
 
     def json(self, *words: str, **more: str) -> Any:
         done = self.run(*words, "--json", **more)
