@@ -67,7 +67,12 @@ def recorder_for(
 ) -> Recorder:
     """What keeps the answer of a first run. Raises Known for a later one, and Refused."""
     head, caller = admitted.head, admitted.caller
-    begun = once.begin(app, client, head.fields[IDEMPOTENCY_KEY], tenant=caller.tenant, asked=head.path + b"\n" + raw)
+    asked = head.path + b"\n" + raw
+    try:
+        begun = once.begin(app, client, head.fields[IDEMPOTENCY_KEY], tenant=caller.tenant, asked=asked)
+    except Refused as refused:
+        refused.headers += figures(app, caller, model)
+        raise
     if isinstance(begun, Recorder):
         return begun
     raise Known(once.replay(begun, request_id, figures(app, caller, model), close=client.must_close()))

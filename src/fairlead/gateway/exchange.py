@@ -323,7 +323,7 @@ class Exchange:
             self.admission.cancel(app.wall())
         refusal, request_id = refused.refusal, self.request_id.decode()
         app.accounting.refused(refusal.status, refusal.code, request_id, self.caller.key_id, self._operation)
-        self._say_no(refusal, refused.headers)
+        self._say_no(refusal, refused.headers + (self.admission.headers() if self.admission is not None else b""))
 
     def _say_no(self, refusal: Refusal, extra: bytes) -> None:
         self._answering = True
