@@ -30,13 +30,14 @@ from rich.table import Table
 
 from bench.peers import Place, fairlead
 from bench.rig.load import PATH, Load, chat_body
-from fairlead.gateway import answers, consumption_config
+from fairlead.gateway import answers
 from fairlead.gateway.accounting import Accounting
 from fairlead.gateway.admission import caller_of, operation_of, route_of
 from fairlead.gateway.app import App
 from fairlead.gateway.body import decode
 from fairlead.gateway.config import load
 from fairlead.gateway.connection import ClientConnection
+from fairlead.gateway.consumption_config import Fairness
 from fairlead.gateway.head import read_head
 from fairlead.gateway.relay import EventRelay, parse_head, usage_of
 from fairlead.gateway.tables import request_head
@@ -50,15 +51,8 @@ from fairlead.store.usage import Usage, encode
 REPEATS = 300
 REPLICAS = 8
 LARGE = Load(prompt_bytes=200_000)
-# far beyond what is asked for here, so that nothing is refused
-ENDLESS = consumption_config.Flow(1e12, 60.0, 1e12)
-LIMITED: dict[str, Any] = {
-    "rate_limits": {"tenant": consumption_config.RateLimit(("tenant",), requests=ENDLESS, tokens=ENDLESS)},
-    "prices": {"m0": consumption_config.Price(150_000_000, 75_000_000, 600_000_000)},
-    "budgets": {"tenant": consumption_config.Budget(10**18, "day", per=("tenant",))},
-    "currency": "USD",
-}
-FAIR: dict[str, Any] = {**LIMITED, "fairness": consumption_config.Fairness(max_in_flight=64)}
+FAIR: dict[str, Any] = {"fairness": Fairness(max_in_flight=64)}
+NOTHING: dict[str, Any] = {"rate_limits": {}, "prices": {}, "budgets": {}, "fairness": None}
 ANSWER_BODY = json.dumps(
     {
         "id": "chatcmpl-0123456789abcdef",
@@ -166,9 +160,8 @@ def steps(app: App, secret: str, folder: Path) -> Iterator[Step]:
         "answer: the client's head", lambda: answers.head(200, answers.JSON, request_id, len(raw), b"", close=False)
     )
     yield Step("whole request, no kernel", whole_request(app, block + raw))
-    yield Step("the same with limits and budgets", whole_request(changed(app, path, LIMITED), block + raw))
     yield Step("the same with fairness too", whole_request(changed(app, path, FAIR), block + raw))
-    changed(app, path, {"rate_limits": {}, "prices": {}, "budgets": {}, "fairness": None})
+    yield Step("the same without limits and budgets", whole_request(changed(app, path, NOTHING), block + raw))
     large = chat_body(LARGE)
     yield Step("whole request of 200 KB, no kernel", whole_request(app, request_block(secret, len(large)) + large), 2)
     relay = EventRelay(chunked_in=True, chunked_out=True, strip_usage=True)

@@ -1,4 +1,4 @@
-"""Our gateway with everything on: key, role, ledger, metrics, a log line a request, 8 replicas."""
+"""Our gateway with everything on: key, role, limits, a budget, ledger, metrics, a log line a request, 8 replicas."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ def configuration(place: Place) -> dict[str, Any]:
         "models": {"m0": _model(place, operations)},
         "routes": {"m0": {"model": "m0", "timeout_s": 600.0}},
         "roles": {"user": {"models": ["m0"], "operations": operations}},
+        **CONSUMPTION,
     }
 
 
@@ -54,6 +55,15 @@ LIMITS = {
     "header_timeout_s": 10.0,
     "body_timeout_s": 30.0,
     "idle_timeout_s": 75.0,
+}
+
+
+ENDLESS = {"count": 1e12, "period_s": 60.0, "burst": 1e12}  # far beyond what is asked for: nothing is refused
+CONSUMPTION: dict[str, Any] = {
+    "rate_limits": {"tenant": {"per": ["tenant"], "requests": ENDLESS, "tokens": ENDLESS}},
+    "prices": {"m0": {"prompt_nano": 150_000_000, "cached_nano": 75_000_000, "completion_nano": 600_000_000}},
+    "budgets": {"tenant": {"amount_nano": 10**18, "period": "day", "per": ["tenant"]}},
+    "currency": "USD",
 }
 
 

@@ -189,22 +189,26 @@ async def overload(house: House, *, workers: int, for_s: float, tokens: int) -> 
     await asyncio.gather(*(work() for _ in range(workers)))
 
 
-def test_a_budget_stops_at_its_amount(build: Build) -> None:
-    """1 USD, 32 callers: no more is spent than the budget and what was in flight; books and answers agree."""
+PROMPTS = {"an honest prompt": 10, "a prompt of far more tokens than its bytes tell": 2000}
+
+
+@pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS)
+def test_a_budget_stops_at_its_amount(build: Build, prompt: int) -> None:
+    """1 USD, 32 callers: no more is spent than the budget, and what ran beyond its reserve; books and answers agree."""
     house = build(replicas=2, change=with_budget(amount_nano=DOLLAR))
     for one in house.replicas:
         one.manner = Manner(first_byte_s=0.01)
-    answers = asyncio.run(until_refused(house, callers=32, max_tokens=4000, seed=2000))
+    answers = asyncio.run(until_refused(house, callers=32, max_tokens=4000, seed=prompt))
     paid = [answer for answer in answers if answer.status == 200]
-    each = 2000 * 1000 + 4000 * 2000  # billionths: 0.01 USD
+    each = prompt * 1000 + 4000 * 2000  # billionths: about 0.01 USD
     assert {error(answer)["code"] for answer in answers if answer.status != 200} == {"insufficient_quota"}
     rows = house.gateway.ledger_rows(len(paid))
-    assert sum(row["cost_nano"] for row in rows) == len(paid) * each
-    unforeseen = 32 * 2000 * 1000  # prompts in flight: this engine counts far more tokens than their bytes let expect
-    assert len(paid) * each <= DOLLAR + unforeseen
-    assert DOLLAR - len(paid) * each < 32 * each
+    spent = sum(row["cost_nano"] for row in rows)
+    assert spent == len(paid) * each
+    unforeseen = 32 * prompt * 1000 if prompt > 1000 else 0  # prompts in flight
+    assert DOLLAR - 32 * each < spent <= DOLLAR + unforeseen
     assert sum(tokens_of(row) for row in rows) == sum(answer.json["usage"]["total_tokens"] for answer in paid)
-    last = send(house, max_tokens=4000, seed=2000)
+    last = send(house, max_tokens=20_000, seed=prompt)
     assert (last.status, last.fields["x-should-retry"]) == (429, "false")
 
 

@@ -43,7 +43,7 @@ def most_completion(body: Body) -> int | None:
     told = body.max_completion_tokens
     if told is None:
         told = body.max_tokens if body.max_tokens is not None else body.max_output_tokens
-    return min(told, MOST) if told is not None else None
+    return told if told is None or told < MOST else MOST
 
 
 def choices(body: Body) -> int:

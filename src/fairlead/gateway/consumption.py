@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,7 @@ from fairlead.policy.estimate import completion_reserve, prompt_tokens
 from fairlead.policy.fair import Entry, FairQueue, Terms
 from fairlead.policy.limits import Flow, Meter, Pool, Rule, Scope, Subject, cancel, reserve, settle
 
+FIGURES_S = 0.001  # so old `x-ratelimit-*` may be: a busy caller's answers share them (bench/microseconds.py)
 MOST_STATES = 50_000  # meters and accounts kept before those that say nothing are dropped
 
 PoolMaker = Callable[[Rule, str, tuple[str, ...], Flow, float], Pool]
@@ -30,7 +32,7 @@ AccountMaker = Callable[[Budget, tuple[str, ...], float], Account]
 class Plan:
     """All that applies to one subject."""
 
-    __slots__ = ("accounts", "batch", "context", "crossings", "figures", "meters", "price", "weight")
+    __slots__ = ("accounts", "batch", "context", "crossings", "figures", "meters", "price", "told", "told_at", "weight")
 
     def __init__(self, meters: tuple[Meter, ...], accounts: tuple[Account, ...], price: Price, context: int) -> None:
         self.meters = meters
@@ -41,6 +43,8 @@ class Plan:
         self.weight = 1.0
         self.batch = False
         self.crossings: list[Crossed] = []
+        self.told = b""  # the headers that tell what is left, and when they were made
+        self.told_at = -inf
 
 
 class Admission:
@@ -84,8 +88,10 @@ class Admission:
 
     def headers(self) -> bytes:
         """`x-ratelimit-*` for the answer."""
-        figures = self.plan.figures
-        return ratelimit_headers(figures, self.at) if figures else b""
+        plan, now = self.plan, self.at
+        if not 0.0 <= now - plan.told_at < FIGURES_S:
+            plan.told, plan.told_at = ratelimit_headers(plan.figures, now), now
+        return plan.told
 
 
 class Standing(NamedTuple):

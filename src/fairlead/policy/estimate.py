@@ -17,7 +17,8 @@ _WEIGHT = 0.05  # of the newest request: after 60 of them, 95 % of what was beli
 
 def prompt_tokens(body_bytes: int, bytes_per_token: float) -> int:
     """Tokens of a prompt that comes in a body of `body_bytes`, rounded up."""
-    return min(body_bytes, int(body_bytes / bytes_per_token) + 1)
+    tokens = int(body_bytes / bytes_per_token) + 1
+    return tokens if tokens < body_bytes else body_bytes
 
 
 def learned(bytes_per_token: float, body_bytes: int, tokens: int) -> float:
@@ -35,4 +36,7 @@ def completion_reserve(
     context: the model's window in tokens, 0 where nobody knows it. A negative `max_tokens` counts as none.
     """
     wanted = default if max_tokens is None or max_tokens < 0 else max_tokens
-    return min(wanted, max(0, context - prompt)) if context else wanted
+    left = context - prompt
+    if not context or wanted <= left:
+        return wanted
+    return left if left > 0 else 0

@@ -152,8 +152,9 @@ def reserve(meters: Sequence[Meter], now: float, tokens: int) -> Shortfall | Non
 
     A request that fails several is told of the longest wait: who comes back after it is not refused by the next rule.
     """
-    for number, meter in enumerate(meters):
+    for meter in meters:
         if (shortfall := meter.take(now, tokens)) is not None:
+            number = meters.index(meter)
             for taken in meters[:number]:
                 taken.untake(now, tokens)
             return _worst(meters[number + 1 :], now, tokens, shortfall)
