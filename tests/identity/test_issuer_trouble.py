@@ -143,8 +143,11 @@ def test_a_start_without_an_issuer_serves_api_keys(tmp_path: Path, issuer: Issue
     """Tokens get 503, and work when the issuer is up; until a first patience is over the gateway is not ready."""
     issuer.down()
     with early(issuer, tmp_path) as gateway:
-        reasons = gateway.admin("/readyz").json()["reasons"]
-        assert reasons == ["the key set for tokens has not been fetched yet"]
+        reason = "the key set for tokens has not been fetched yet: ConnectError"
+        assert eventually(lambda: gateway.admin("/readyz").json()["reasons"] == [reason])
+        assert eventually(
+            lambda: any("key_set_failed" in line and "ConnectError" in line for line in gateway.log_lines())
+        )
         house = House(gateway, ())
         assert eventually(lambda: status_of(house, gateway.key) == 200)
         assert asked(house, [token()]) == [(503, "key_set_unavailable")]

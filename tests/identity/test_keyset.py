@@ -83,6 +83,7 @@ def test_failing_fetches_keep_their_distance_too() -> None:
             keys.later(MIN_GAP_S / 10)
         assert issuer.fetches == 10
         assert keys.set.fetched == {"ok": 0, "failed": 10}
+        assert keys.told == ["key_set_failed"]  # once, until something else is wrong
         assert not keys.set.usable()
 
     run(story)
@@ -129,12 +130,12 @@ def test_the_last_keys_serve_for_a_while_and_no_longer() -> None:
         keys.later(1)
         await keys.ticked()
         assert not keys.set.usable()
-        assert keys.told == ["key_set_changed", "key_set_stale"]
+        assert keys.told == ["key_set_changed", "key_set_failed", "key_set_stale"]
         issuer.up()
         keys.later(MIN_GAP_S)
         await keys.ticked()
         assert keys.set.usable()
-        assert keys.told[2:] == ["key_set_changed"]
+        assert keys.told[3:] == ["key_set_changed"]
 
     run(story)
 

@@ -145,7 +145,11 @@ class App:
         return known
 
     def _rekeyed(self, event: str) -> None:
-        """Other keys count than before: nothing that was let in by the old ones is let in unread."""
+        """When other keys count than before, nothing that was let in by the old ones is let in unread."""
+        if event == "key_set_failed":
+            trouble = self.tokens.keyset.trouble if self.tokens is not None else ""
+            self.accounting.event(event, level="warning", reason=trouble)
+            return
         self.accounting.event(event, level="info" if event == "key_set_changed" else "error")
         self.heads = Heads()
         if self.tokens is not None:

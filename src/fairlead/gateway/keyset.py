@@ -37,7 +37,7 @@ class NoKeySet(Exception):
 
 
 class KeySet:
-    """The keys at one URL. `changed` is told, with an event for the log, when other keys count than before, or none."""
+    """The keys at one URL. `changed` is told an event for the log: other keys count, or none, or a fetch failed."""
 
     def __init__(self, url: str, stale_for_s: float, now: Callable[[], float], changed: Callable[[str], None]) -> None:
         self.url = url
@@ -93,7 +93,10 @@ class KeySet:
             keys = keys_of(body)
         except NoKeySet as error:
             self.fetched["failed"] += 1
+            is_news = self.trouble != str(error)
             self.failing, self.trouble = True, str(error)
+            if is_news:
+                self._changed("key_set_failed")
             return
         finally:
             self._fetching = None

@@ -77,7 +77,8 @@ class Tokens:
         """Why to wait with traffic. The keys' absence later on is no reason: API keys still work."""
         waited = self.keyset.now() - self.keyset.begun_at
         if self.keyset.fetched_at is None and waited < PATIENCE_S:
-            return "the key set for tokens has not been fetched yet"
+            trouble = f": {self.keyset.trouble}" if self.keyset.trouble else ""
+            return f"the key set for tokens has not been fetched yet{trouble}"
         return None
 
 
