@@ -44,11 +44,12 @@ def usage(
     if export and export not in EXPORTS:
         raise UserError(f"--export {export} is unknown", hint=f"one of {', '.join(EXPORTS)}")
     layout = Layout.beside(file)
-    if not layout.state.is_dir():
-        raise UserError("nothing has run here yet", where=str(layout.state), hint="`fairlead up` starts the service")
     spec = rules(file, None)
+    place = place_for(spec, layout, os.environ)
+    if not place.url and not layout.state.is_dir():
+        raise UserError("nothing has run here yet", where=str(layout.state), hint="`fairlead up` starts the service")
     start = time.time() - duration("--since", since) if since else 0.0
-    with closing(open_ledger(place_for(spec, layout, os.environ))) as ledger:
+    with closing(open_ledger(place)) as ledger:
         ledger.ship()
         if export:
             typer.echo(EXPORTS[export](ledger.charge_lines(start), currency(spec)), nl=False)

@@ -84,6 +84,9 @@ NO_KEY_SET = Refusal(
 KEYS_UNAVAILABLE = Refusal(
     503, "keys_unavailable", "This key cannot be checked now. Try again.", "server_error", retry_after_s=5
 )
+LIMITS_UNAVAILABLE = Refusal(
+    503, "limits_unavailable", "Limits cannot be checked now. Try again.", "server_error", retry_after_s=1
+)
 BUSY = Refusal(503, "too_many_connections", "The gateway has no connection left.", "server_error", retry_after_s=1)
 NO_REPLICA = Refusal(503, "no_replica", "No replica of the model takes requests now.", "server_error", retry_after_s=1)
 ENGINE_LOST = Refusal(502, "engine_lost", "The engine broke off before it had answered.", "server_error")

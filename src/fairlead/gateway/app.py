@@ -171,7 +171,7 @@ class App:
     def _consumption(self, config: Config, now: float) -> Consumption:
         if self.leases is None:
             return Consumption(config, now)
-        return Consumption(config, now, self.leases.pool, self.leases.account)
+        return Consumption(config, now, self.leases.pool, self.leases.account, self.leases.denying)
 
     def _share(self, config: Config, now: float) -> None:
         """A room for each model that tenants share fairly; whoever waits in one that goes may run."""

@@ -14,7 +14,9 @@ from zoneinfo import ZoneInfo
 
 from fairlead.gateway import consumption_config as gateway
 from fairlead.gateway.allowance import figures_of, limited, overdrawn, ratelimit_headers
+from fairlead.gateway.answers import LIMITS_UNAVAILABLE
 from fairlead.gateway.config import Config
+from fairlead.gateway.head import Refused
 from fairlead.gateway.tables import Caller, ModelTable
 from fairlead.policy import limits
 from fairlead.policy.budget import FREE, Account, Budget, Crossed, Price
@@ -111,10 +113,16 @@ class Consumption:
     """
 
     def __init__(
-        self, config: Config, now: float, pool: PoolMaker = limits.local_pool, account: AccountMaker = Account
+        self,
+        config: Config,
+        now: float,
+        pool: PoolMaker = limits.local_pool,
+        account: AccountMaker = Account,
+        denying: Callable[[], bool] = lambda: False,
     ) -> None:
         self._pool = pool
         self._new_account = account
+        self._denying = denying  # whether what is shared is denied now, because nobody can say how much there is
         self._meters: dict[tuple[str, tuple[str, ...]], Meter] = {}
         self._accounts: dict[tuple[str, tuple[str, ...]], Account] = {}
         self._plans: dict[tuple[str, str, str, str], Plan] = {}  # by a Subject, which a plain tuple equals
@@ -147,6 +155,8 @@ class Consumption:
         completion = completion_reserve(max_tokens, prompt, plan.context) * choices
         if (shortfall := reserve(plan.meters, now, prompt + completion)) is not None:
             self.refused[shortfall.rule, shortfall.kind] += 1
+            if self._denying() and shortfall.kind != "concurrent" and not shortfall.useless:
+                raise Refused(LIMITS_UNAVAILABLE)
             raise limited(shortfall, ratelimit_headers(plan.figures, now))
         accounts = plan.accounts
         cost = plan.price.cost(prompt, 0, completion) if accounts else 0
@@ -155,6 +165,8 @@ class Consumption:
                 for reserved in accounts[:number]:
                     reserved.unreserve(cost)
                 cancel(plan.meters, now, prompt + completion)
+                if self._denying() and wait_s != inf:
+                    raise Refused(LIMITS_UNAVAILABLE)
                 raise overdrawn(account, wait_s, ratelimit_headers(plan.figures, now))
         return Admission(plan, prompt, completion, cost, now)
 

@@ -74,6 +74,10 @@ class Leases:
             account.lost(alone=self._alone)
         return account
 
+    def denying(self) -> bool:
+        """Whether Redis is away and the file says that nothing is given out then."""
+        return not self.up and not self._alone
+
     def __len__(self) -> int:
         return len(self._keys) + len(self._accounts)
 

@@ -27,7 +27,7 @@ class Redis(Closed):
     lease: Seconds = Field(1.0, ge=0.2, le=5)
     """How long a replica's slice of a limit lasts at its present demand: longer is fewer questions, larger slices."""
     when_gone: Literal["share", "deny"] = "share"
-    """While Redis is away each replica goes on with its fair share (limit / replicas), or denies what is limited."""
+    """While Redis is away each replica goes on with its fair share (limit / replicas), or answers with 503."""
 
 
 class Store(Closed):
