@@ -86,14 +86,16 @@ def test_a_proof_fails_without_its_enforcement(name: str) -> None:
     assert finding.verdict == "failed", finding
 
 
-def test_callers_certificates_are_proved_where_they_are_declared(tmp_path: Path) -> None:
+def test_callers_certificates_and_tokens_of_the_usual_claims_are_proved_where_they_are_declared(tmp_path: Path) -> None:
     file = tmp_path / "fairlead.yaml"
     tls = "{certificate: a.crt, key: a.key, client_ca: callers.crt}"
+    jwt = "{issuer: i, audience: a, jwks_url: https://issuer.test/keys, algorithms: [PS256, ES512, Ed25519]}"
     file.write_text(
         f"apiVersion: fairlead/v1\nname: mutual\nmodels: {{demo: {{source: demo:v1}}}}\ngateway: {{tls: {tls}}}\n"
+        f"access: {{jwt: {jwt}}}\n"
     )
-    (finding,) = prove(load(file), only=["tls"])
-    assert finding.verdict == "passed", finding
+    tokens, finding = prove(load(file), only=["jwt", "tls"])
+    assert (tokens.verdict, finding.verdict) == ("passed", "passed"), (tokens, finding)
     assert "4 of 4 others refused" in finding.figure
     argv = (sys.executable, str(Path(__file__).parent / "sabotage.py"), "tls:callers")
     (finding,) = prove(load(file), only=["tls"], gateway_argv=argv)

@@ -77,13 +77,13 @@ def forged(issuer: Issuer, role: str) -> Iterator[tuple[str, str]]:
     brought = {"jwk": foreign.as_dict(private=False), "jku": issuer.url}
     yield "by a key that it brings along", issuer.token(algorithm, role, key=foreign, head=brought)
     yield "with an extension that is not known", issuer.token(algorithm, role, head={"crit": ["exp"]})
-    yield "for another audience", issuer.token(algorithm, role, aud=f"{rules.audience}-other")
-    yield "from another issuer", issuer.token(algorithm, role, iss=f"{rules.issuer}/other")
-    yield "expired, beyond the leeway", issuer.token(algorithm, role, exp=now - beyond)
-    yield "without an end", issuer.token(algorithm, role, exp=None)
-    yield "not valid yet, beyond the leeway", issuer.token(algorithm, role, nbf=now + beyond)
-    yield "without a tenant", issuer.token(algorithm, role, **issuer.without(rules.tenant_claim, role))
-    yield "without a role", issuer.token(algorithm, role, **issuer.without(rules.role_claim, role))
+    yield "for another audience", issuer.token(algorithm, role, {"aud": f"{rules.audience}-other"})
+    yield "from another issuer", issuer.token(algorithm, role, {"iss": f"{rules.issuer}/other"})
+    yield "expired, beyond the leeway", issuer.token(algorithm, role, {"exp": now - beyond})
+    yield "without an end", issuer.token(algorithm, role, {"exp": None})
+    yield "not valid yet, beyond the leeway", issuer.token(algorithm, role, {"nbf": now + beyond})
+    yield "without a tenant", issuer.token(algorithm, role, issuer.without(rules.tenant_claim, role))
+    yield "without a role", issuer.token(algorithm, role, issuer.without(rules.role_claim, role))
     yield "of a role that there is not", issuer.token(algorithm, "no-such-role-here")
     twice = f'{payload[:-1]}, "exp": {now + 9999}}}'
     kid = json.dumps({"alg": algorithm, "kid": algorithm})
@@ -112,7 +112,7 @@ async def outage(stage: Stage, issuer: Issuer, role: str) -> list[int]:
     seen: list[int] = []
     began = time.monotonic()
     while time.monotonic() - began < NEVER_S and 503 not in seen:
-        token = issuer.token(issuer.rules.algorithms[0], role, sub=f"caller-{time.monotonic()}")
+        token = issuer.token(issuer.rules.algorithms[0], role, {"sub": f"caller-{time.monotonic()}"})
         answered = await status(stage, number, token)
         seen += [answered] if answered not in seen else []
         await asyncio.sleep(0.05)

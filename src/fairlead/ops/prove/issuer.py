@@ -35,10 +35,12 @@ class Issuer:
     fetches: int = 0
     server: asyncio.Server | None = None
 
-    def token(self, algorithm: str, role: str, *, key: Key | None = None, head: Told | None = None, **said: Any) -> str:
+    def token(
+        self, algorithm: str, role: str, said: Told | None = None, *, head: Told | None = None, key: Key | None = None
+    ) -> str:
         """A token as the issuer would sign it; `head` and `said` change its parts, None takes a claim out."""
         header = {"alg": algorithm, "kid": algorithm, "typ": "JWT", **(head or {})}
-        payload = {name: value for name, value in (self.claims(role) | said).items() if value is not None}
+        payload = {name: value for name, value in (self.claims(role) | (said or {})).items() if value is not None}
         return signed(json.dumps(header), json.dumps(payload), algorithm, key or self.keys[algorithm])
 
     def claims(self, role: str) -> Told:
