@@ -16,7 +16,7 @@ from .conftest import Write
 TEXT = """
 models:
   demo: {source: demo:v1, replicas: 2}
-  far: {engine: remote, urls: [http://127.0.0.1:9000], model: theirs, api_key_env: FAR_API_KEY, health_path: /up}
+  far: {engine: remote, urls: [http://127.0.0.1:9000], model: theirs, api_key_env: FAR_API_KEY, health_path: /up, prompt_tokens: exact}
 routes:
   fast: {model: demo, timeout: 800ms}
   slow: {model: far}
@@ -25,7 +25,7 @@ access:
     all: {models: ["*"]}
     some: {models: [slow, fast], operations: [chat]}
 gateway: {timeout: 2m, limits: {max_body: 1Mi, idle_timeout: 90s}}
-"""
+"""  # noqa: E501
 UPSTREAMS = {"demo": ["http://127.0.0.1:9100", "http://127.0.0.1:9101"]}
 
 
@@ -40,6 +40,7 @@ def test_each_part_is_what_the_gateway_needs(write: Write) -> None:
             "operations": ["chat", "completions"],
             "max_model_len": 0,
             "max_num_seqs": 32,
+            "exact_prompts": False,
         },
         "far": {
             "upstreams": ["http://127.0.0.1:9000"],
@@ -49,6 +50,7 @@ def test_each_part_is_what_the_gateway_needs(write: Write) -> None:
             "operations": ["chat", "completions"],
             "max_model_len": 0,
             "max_num_seqs": 0,
+            "exact_prompts": True,
         },
     }
     assert config["routes"] == {

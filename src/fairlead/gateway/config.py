@@ -88,6 +88,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operations: tuple[str, ...] = ("chat", "completions")
     max_model_len: int = 0  # tokens; 0 where nobody said
     max_num_seqs: int = 0  # requests that a replica runs at once; 0 where nobody said
+    exact_prompts: bool = False  # ask the engine's tokenizer what a prompt has, where limits or budgets hold
     shown: tuple[str, ...] = ()  # the upstreams as they are shown, where they come from variables
 
 

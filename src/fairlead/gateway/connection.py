@@ -14,6 +14,7 @@ from fairlead.gateway import answers
 from fairlead.gateway.admission import Admitted, KeysPending, admit
 from fairlead.gateway.answers import Refusal
 from fairlead.gateway.body import UNREADABLE
+from fairlead.gateway.counting import Counting
 from fairlead.gateway.desk import PATIENCE_S, Body
 from fairlead.gateway.entrance import Known, enter
 from fairlead.gateway.exchange import Exchange
@@ -34,19 +35,8 @@ class ClientConnection(asyncio.Protocol):
     """One client. The app's sweep calls `on_deadline` once `deadline` (monotonic time) has passed."""
 
     __slots__ = (
-        "_admitted",
-        "_app",
-        "_buffer",
-        "_closing",
-        "_exchange",
-        "_left",
-        "_parts",
-        "_pumping",
-        "_request_id",
-        "_size",
-        "_state",
-        "_transport",
-        "deadline",
+        *("_admitted", "_app", "_buffer", "_closing", "_exchange", "_left", "_parts", "_pumping"),
+        *("_request_id", "_size", "_state", "_transport", "deadline"),
     )
 
     def __init__(self, app: App) -> None:
@@ -55,13 +45,12 @@ class ClientConnection(asyncio.Protocol):
         self._state = IDLE
         self._buffer = b""
         self._admitted: Admitted | None = None
-        self._closing = False
+        self._closing = self._pumping = False
         self._request_id = b""
         self._parts: list[bytes] = []
         self._left = 0  # bytes of the body still to come; of a chunked one, bytes still allowed on the wire
         self._size = 0
-        self._exchange: Exchange | None = None
-        self._pumping = False
+        self._exchange: Exchange | Counting | None = None
         self.deadline = FOREVER
 
     # -- the loop's side --------------------------------------------------------------------------------------------
@@ -270,11 +259,8 @@ class ClientConnection(asyncio.Protocol):
                 self._answer_here(app.desk.body(admitted))
                 return
             exchange = enter(app, self, admitted, raw, self._request_id)
-        except UNREADABLE as error:
-            self._refuse(answers.bad_body(str(error)), close=False)
-            return
-        except Refused as refused:
-            self._refuse(refused.refusal, close=False, headers=refused.headers)
+        except (Refused, *UNREADABLE) as error:
+            self.go_on(error if isinstance(error, Refused) else Refused(answers.bad_body(str(error))))
             return
         except Known as known:
             self.send(known.answer)
@@ -366,6 +352,14 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._buffer = self._buffer[length:]
             self._refuse(refusal, close=False, bodyless=bodyless)
+
+    def go_on(self, found: Exchange | Refused) -> None:
+        """What could not be told at once: the request is refused, or here is its exchange."""
+        if isinstance(found, Refused):
+            self._refuse(found.refusal, close=False, headers=found.headers)
+            return
+        self._exchange = found
+        found.begin()
 
     def outlived(self, exchange: Exchange) -> bool:
         """Whether an exchange goes on without its client: only where a recorder stands between the two."""

@@ -145,13 +145,18 @@ class Consumption:
         now: float,
         *,
         choices: int = 1,
+        prompt: int | None = None,
     ) -> Admission:
-        """Reserve what a request is expected to use. `max_tokens`: of each of its choices. Raises Refused (429)."""
+        """Reserve what a request is expected to use. Raises Refused (429).
+
+        `max_tokens`: of each of its choices. `prompt`: its tokens where they are known, else they are estimated.
+        """
         key = (caller.tenant, caller.role, caller.key_id, model.name)
         plan = self._plans.get(key)
         if plan is None:
             plan = self._plan(Subject(*key), now)
-        prompt = prompt_tokens(body_bytes, model.bytes_per_token)
+        if prompt is None:
+            prompt = prompt_tokens(body_bytes, model.bytes_per_token)
         completion = completion_reserve(max_tokens, prompt, plan.context) * choices
         if (shortfall := reserve(plan.meters, now, prompt + completion)) is not None:
             self.refused[shortfall.rule, shortfall.kind] += 1

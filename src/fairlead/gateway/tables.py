@@ -18,7 +18,8 @@ REQUEST_HEAD = (
     b"POST %b%b HTTP/1.1\r\nhost: %b\r\ncontent-type: application/json\r\n%b"
     b"content-length: %d\r\nx-request-id: %b\r\n\r\n"
 )
-PATHS = {operation: path for path, operation in OPERATIONS.items()}
+TOKENIZE = "tokenize"  # nothing that callers ask for
+PATHS = {**{operation: path for path, operation in OPERATIONS.items()}, TOKENIZE: b"/tokenize"}
 
 
 @dataclass(slots=True)
@@ -32,6 +33,7 @@ class ModelTable:
     engine_headers: bytes
     turn: int = 0
     bytes_per_token: float = 4.0  # a usual figure for English text; follows what the engine reports
+    exact_prompts: bool = False  # the engine's tokenizer counts them before a call
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ def build(config: Config, replicas: Mapping[str, Replica], engine_keys: Mapping[
             frozenset(model.operations),
             tuple(replicas[url] for url in model.upstreams),
             f"authorization: Bearer {engine_keys[name]}\r\n".encode() if name in engine_keys else b"",
+            exact_prompts=model.exact_prompts,
         )
         for name, model in config.models.items()
     }

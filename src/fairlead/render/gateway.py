@@ -127,6 +127,7 @@ def model(name: str, model: AnyModel, upstreams: Mapping[str, Sequence[str]]) ->
         "operations": list(model.operations),
         "max_model_len": getattr(model, "max_model_len", None) or 0,
         "max_num_seqs": getattr(model, "max_num_seqs", None) or 0,
+        "exact_prompts": getattr(model, "prompt_tokens", "") == "exact",
     }
 
 

@@ -43,6 +43,8 @@ ENFORCED: Mapping[str, str] = {
     "VllmModel.gpu_memory_utilization": f"{_WORKERS}:vllm",
     "VllmModel.kv_cache": f"{_WORKERS}:vllm",
     "VllmModel.start_timeout": f"{_WORKERS}:worker",
+    "VllmModel.prompt_tokens": f"{_GATEWAY}:model",
+    "RemoteModel.prompt_tokens": f"{_GATEWAY}:model",
     "VllmModel.operations": f"{_GATEWAY}:model",
     "RemoteModel.engine": "fairlead.spec.types:engine_of",
     "RemoteModel.urls": f"{_GATEWAY}:model",

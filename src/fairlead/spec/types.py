@@ -96,6 +96,8 @@ class VllmModel(LocalModel):
     """Memory for the KV cache of a replica, in whole gibibytes; only with device cpu."""
     start_timeout: Seconds = Field(600.0, gt=0)
     """Time that a start may take until the server is healthy."""
+    prompt_tokens: Literal["estimated", "exact"] = "estimated"
+    """How limits count a prompt before a call: by its bytes, or exactly, by asking the server's /tokenize."""
     operations: Operations = LOCAL_OPERATIONS
     """What callers may ask of it."""
 
@@ -113,6 +115,8 @@ class RemoteModel(Closed):
     """Name of the environment variable that holds the key for it. The key itself never stands in this file."""
     health_path: HttpPath = "/health"
     """Path that answers 200 when the server is healthy."""
+    prompt_tokens: Literal["estimated", "exact"] = "estimated"
+    """How limits count a prompt before a call: by its bytes, or exactly, by asking the server's /tokenize."""
     operations: Operations = LOCAL_OPERATIONS
     """What callers may ask of it."""
 

@@ -150,6 +150,8 @@ FIELDS: Mapping[str, str] = {
         (f"RemoteModel.{name}" for name in RemoteModel.model_fields), "test:tests/spec/test_gateway_json.py"
     ),
     "RemoteModel.operations": "authz",
+    "VllmModel.prompt_tokens": "test:tests/gateway/test_counting.py",
+    "RemoteModel.prompt_tokens": "test:tests/gateway/test_counting.py",
     "Route.model": "authz",
     "Route.timeout": "deadline",
     "Access.keys": "authn",
