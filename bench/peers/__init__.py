@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from bench.peers import fairlead, haproxy, litellm, nginx, vllm_router
+from bench.peers import fairlead, fairlead_leases, haproxy, litellm, nginx, vllm_router
 from bench.peers.launch import Launch, Missing, Place
 
 PEERS: Mapping[str, Callable[[Place], Launch]] = {
     "nginx": nginx.launch,
     "fairlead": fairlead.launch,
+    "fairlead-leases": fairlead_leases.launch,
     "vllm-router": vllm_router.launch,
     "litellm": litellm.launch,
     "haproxy": haproxy.launch,
