@@ -57,10 +57,9 @@ def exchange_of(app: App, asked: Asked, prompt: int | None) -> Exchange:
     try:
         if app.consumption is not None:
             most = 0 if admitted.operation == GENERATES_NOTHING else most_completion(body)
+            caller, model, wall_now = admitted.caller, route.model, app.wall_offset + now
             admission = app.consumption.admit(
-                *(admitted.caller, route.model, len(raw), most, app.wall_offset + now),
-                choices=choices(body),
-                prompt=prompt,
+                caller, model, len(raw), most, wall_now, choices=choices(body), prompt=prompt
             )
         return Exchange(
             app,
