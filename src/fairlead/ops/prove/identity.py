@@ -18,8 +18,8 @@ from fairlead.spec.types import Jwt
 
 UNKNOWN_KEYS = 200
 FETCH_EVERY_S = 10.0
-STALE_TRIED_S = 2.0
-NEVER_S = 10.0
+STALE_TRIED_S = 4.0
+NEVER_S = 15.0
 ALL_ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "EdDSA")
 MODELS = "/v1/models"
 
