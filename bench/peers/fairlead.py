@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,21 @@ def launch(place: Place) -> Launch:
     conf = place.write("gateway.json", json.dumps(configuration(place), indent=1))
     argv = (sys.executable, "-m", "fairlead.gateway", str(conf))
     return Launch(argv, __version__, headers=(f"Authorization: Bearer {make_key(place.work)}",))
+
+
+def launch_leases(place: Place) -> Launch:
+    """The same as one of two replicas that share its limits and its budget through a Redis."""
+    redis = shutil.which("valkey-server") or shutil.which("redis-server")
+    if redis is None:
+        raise Missing("there is no valkey-server or redis-server")
+    port, alone = place.port + 2, launch(place)
+    shared = {
+        "replicas": 2,
+        "store": {"postgres": None, "redis": {"url_env": "BENCH_REDIS", "lease_s": 1.0, "when_gone": "share"}},
+    }
+    place.write("gateway.json", json.dumps(configuration(place) | shared, indent=1))
+    beside = (redis, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
+    return replace(alone, env={"BENCH_REDIS": f"redis://127.0.0.1:{port}/0"}, beside=beside)
 
 
 def make_key(state_dir: Path) -> str:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import httpx
@@ -103,6 +104,7 @@ def test_two_gateways_share_a_port_a_limit_and_a_ledger(
     url = own_postgres.new_database()
     with up(tmp_path, engine, url, shared_redis.url) as (service, ready):
         assert set(service.gateways()) == {"gateway", "gateway.1"}
+        began = monotonic()
         assert answered(ready, 60) == [200] * 60
         assert all(served(ready)), "both have served"
 
@@ -110,7 +112,8 @@ def test_two_gateways_share_a_port_a_limit_and_a_ledger(
         os.kill(before, signal.SIGKILL)
         assert eventually(lambda: service.gateways().get("gateway.1", before) != before, within_s=20.0)
         codes = answered(ready, 60)
-        assert codes.count(200) == pytest.approx(40, abs=12), "100 a minute, 60 of them used: no second allowance"
+        left = 100 - 60 + 100 / 60 * (monotonic() - began)  # 100 a minute: what flowed in again meanwhile
+        assert min(60, left) - 12 <= codes.count(200) <= left + 12, "no second allowance"
         assert codes.count(429) == 60 - codes.count(200)
 
         total = 60 + codes.count(200)
