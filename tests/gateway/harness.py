@@ -126,10 +126,14 @@ class Gateway:
         fresh.write_text(json.dumps(config))
         fresh.replace(self.path)
 
-    def start(self) -> None:
+    def begin(self) -> None:
+        """Start it, and wait for nothing."""
         with self.log_path.open("ab") as log:
             argv = [sys.executable, "-m", "fairlead.gateway", str(self.path), str(self.number)]
             self.process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=self.folder, env=self.environ)
+
+    def start(self) -> None:
+        self.begin()
         if not eventually(self.is_ready, within_s=20.0):
             self.stop()
             raise AssertionError(f"the gateway is not ready:\n{self.log_path.read_text()[-4000:]}")

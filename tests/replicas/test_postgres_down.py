@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import httpx
 import psycopg
@@ -16,7 +17,7 @@ import pytest
 from fairlead.store.mirror import FRESH_FOR_S
 from fairlead.store.postgres_keys import PostgresKeys
 from gateway.harness import Gateway, compiled, question
-from gateway.upstream import Upstream
+from gateway.upstream import Upstream, eventually
 from servers.place import wait_until
 from servers.postgres import Postgres
 
@@ -29,9 +30,9 @@ def store(stale_for_s: float) -> dict[str, object]:
 
 
 @contextmanager
-def serving(engine: Upstream, url: str, folder: Path, *, stale_for_s: float) -> Iterator[Gateway]:
-    """A gateway on a database."""
-    config = compiled(folder / "state", {"m0": (engine,)}) | {"store": store(stale_for_s)}
+def serving(engine: Upstream, url: str, folder: Path, *, stale_for_s: float, **parts: Any) -> Iterator[Gateway]:
+    """A gateway on a database; `parts` are further keys of gateway.json."""
+    config = compiled(folder / "state", {"m0": (engine,)}) | {"store": store(stale_for_s)} | parts
     with closing(PostgresKeys(url)) as keys:
         gateway = Gateway(config, folder, environ={"THE_URL": url}, keys=keys)
         try:
@@ -76,16 +77,18 @@ def ledger_ids(url: str) -> list[str]:
         return [row[0] for row in connection.execute("SELECT request_id FROM fairlead.usage").fetchall()]
 
 
-def run_without_a_database(postgres: Postgres, engine: Upstream, folder: Path, *, away_s: float) -> None:
+def run_without_a_database(
+    postgres: Postgres, engine: Upstream, folder: Path, *, away_s: float, mute: bool = False
+) -> None:
     url = postgres.new_database()
     with serving(engine, url, folder, stale_for_s=3600.0) as gateway:
         with Callers(gateway) as callers:
             wait_until(lambda: len(callers.answered) > 50, what="traffic")
-            postgres.stop()
+            postgres.freeze() if mute else postgres.stop()
             gone, before = monotonic(), len(callers.answered)
             wait_until(lambda: monotonic() - gone > away_s, within_s=away_s + 5)
             during = len(callers.answered) - before
-            postgres.start()
+            postgres.thaw() if mute else postgres.start()
         assert callers.failed == []
         assert during > 50
         wait_until(lambda: len(ledger_ids(url)) >= len(callers.answered), what="all is in the ledger")
@@ -93,10 +96,11 @@ def run_without_a_database(postgres: Postgres, engine: Upstream, folder: Path, *
         print(f"away for {away_s:g} s: {during} of {during} answered meanwhile, {len(callers.answered)} in the ledger")
 
 
+@pytest.mark.parametrize("mute", [False, True], ids=["stopped", "mute"])
 def test_known_keys_work_and_each_request_is_booked_once(
-    own_postgres: Postgres, engine: Upstream, tmp_path: Path
+    own_postgres: Postgres, engine: Upstream, tmp_path: Path, mute: bool
 ) -> None:
-    run_without_a_database(own_postgres, engine, tmp_path, away_s=AWAY_S)
+    run_without_a_database(own_postgres, engine, tmp_path, away_s=AWAY_S, mute=mute)
 
 
 @pytest.mark.slow
@@ -112,7 +116,7 @@ def test_what_each_key_is_told_while_the_database_is_away(
     own_postgres: Postgres, engine: Upstream, tmp_path: Path
 ) -> None:
     url = own_postgres.new_database()
-    with serving(engine, url, tmp_path, stale_for_s=FRESH_FOR_S + 3.0) as gateway:
+    with serving(engine, url, tmp_path, stale_for_s=FRESH_FOR_S + 5.0) as gateway:
         revoked = gateway.new_key()
         wait_until(lambda: code(gateway.chat(key=revoked))[0] == 200)
         gateway.keys.revoke(revoked[len("sk-fl-") :][:12])
@@ -148,6 +152,28 @@ def test_a_gateway_starts_on_its_copy_while_the_database_is_away(
         gateway.kill()
         gateway.start()
         assert code(gateway.chat()) == (200, "")
+
+
+def test_a_gateway_that_has_to_ask_what_budgets_have_spent_does_not_wait_for_a_mute_database(
+    own_postgres: Postgres, engine: Upstream, tmp_path: Path
+) -> None:
+    price = {"prompt_nano": 1000, "cached_nano": 1000, "completion_nano": 1000}
+    budget = {"currency": "USD", "prices": {"m0": price}, "budgets": {"b": {"amount_nano": 10**12, "period": "day"}}}
+    with serving(engine, own_postgres.new_database(), tmp_path, stale_for_s=3600.0, **budget) as gateway:
+        gateway.kill()
+        own_postgres.freeze()
+        gateway.begin()
+        assert eventually(lambda: answers(gateway), within_s=8.0)
+        own_postgres.thaw()
+        wait_until(gateway.is_ready, within_s=30.0, what="the sums are known")
+
+
+def answers(gateway: Gateway) -> bool:
+    """Whether a known key is let in; False while nobody listens yet."""
+    try:
+        return code(gateway.chat()) == (200, "")
+    except httpx.TransportError:
+        return False
 
 
 def test_a_gateway_without_the_url_says_which_variable_is_missing(engine: Upstream, tmp_path: Path) -> None:
