@@ -21,7 +21,7 @@ def drain(queue: FairQueue, count: int) -> Counter[str]:
     """Serve so many, each at once refilled by its tenant; tokens by tenant."""
     served: Counter[str] = Counter()
     for number in range(count):
-        got = queue.pop(float(number))
+        got = queue.pop()
         assert got is not None
         served[got.tenant] += got.prompt + got.completion
         queue.push(entry(got.tenant, got.prompt, weight=got.weight, batch=got.batch), float(number))
@@ -107,17 +107,23 @@ def test_who_would_wait_too_long_is_told_at_once_and_who_does_is_taken_out() -> 
 def test_the_books_hold_whatever_happens(steps: list[tuple[str, str, bool]]) -> None:
     queue = FairQueue(Terms(queue=8))
     pushed: list[Entry] = []
+    told: list[Entry] = []  # whoever does not wait any more has been served, shed, cancelled or expired: nobody is lost
     for now, (what, tenant, batch) in enumerate(steps):
         if what == "push":
             pushed.append(entry(tenant, batch=batch, deadline=now + 10))
-            queue.push(pushed[-1], now)
+            shed = queue.push(pushed[-1], now)
+            told += [shed.entry] if shed else []
         elif what == "pop":
-            got = queue.pop(now)
-            assert (got is None) == (not any(each.waiting and each.deadline >= now for each in pushed) and got is None)
+            got = queue.pop()
             if got is not None:
                 queue.settle(got, 1, 1, now)
+                told.append(got)
         elif what == "cancel" and pushed:
-            queue.cancel(pushed[now % len(pushed)])
+            chosen = pushed[now % len(pushed)]
+            told += [chosen] if chosen.waiting else []
+            queue.cancel(chosen)
         else:
-            queue.expire(now)
-        assert len(queue) == sum(each.waiting for each in pushed) <= 8
+            told += [shed.entry for shed in queue.expire(now)]
+        waiting = [each for each in pushed if each.waiting]
+        assert len(queue) == len(waiting) <= 8
+        assert len(told) + len(waiting) == len(pushed)

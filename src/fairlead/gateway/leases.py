@@ -12,7 +12,7 @@ import hashlib
 import os
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -222,12 +222,14 @@ def named(owner: tuple[str, ...]) -> str:
     return "/".join(part.replace("%", "%25").replace("/", "%2F") for part in owner)
 
 
-def open_leases(config: Config, *, wall: Callable[[], float], event: Event) -> Leases | None:
+def open_leases(
+    config: Config, *, wall: Callable[[], float], event: Event, environ: Mapping[str, str] = os.environ
+) -> Leases | None:
     """The leases of this process; None where the file shares nothing. Raises UserError."""
     redis = config.store.redis
     if redis is None:
         return None
-    url = os.environ.get(redis.url_env, "")
+    url = environ.get(redis.url_env, "")
     if not url:
         hint = "it holds the URL of Redis: store.redis.url_env"
         raise UserError(f"environment variable not set: {redis.url_env}", hint=hint)

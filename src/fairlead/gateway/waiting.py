@@ -69,12 +69,12 @@ class Room:
         self.queue.settle(entry, prompt, completion, now)
         if self.queue and not self._woken:  # not at once: the one that ends has not let go of its connection yet
             self._woken = True
-            asyncio.get_running_loop().call_soon(self.admit, now)
+            asyncio.get_running_loop().call_soon(self.admit)
 
-    def admit(self, now: float) -> None:
+    def admit(self) -> None:
         """Start as many of those that wait as there is room for."""
         self._woken = False
-        while len(self._running) < self._capacity and (entry := self.queue.pop(now)) is not None:
+        while len(self._running) < self._capacity and (entry := self.queue.pop()) is not None:
             self._running.add(entry)
             entry.item.start()
 
@@ -84,12 +84,7 @@ class Room:
         for told in self.queue.expire(now):
             self._turn_away(told.entry, shed(told), told.reason)
         if self.queue:
-            self.admit(now)
-
-    @property
-    def running(self) -> int:
-        """Requests at the replicas."""
-        return len(self._running)
+            self.admit()
 
     def _count(self) -> None:
         up = sum(replica.up for replica in self.model.replicas)

@@ -146,17 +146,16 @@ class FairQueue:
         self.cancel(victim)
         return Shed(victim, "queue_full", wait_s)
 
-    def pop(self, now: float) -> Entry | None:
-        """Who is next; it is charged what it is expected to use. Entries past their deadline are left to `expire`."""
-        while self._waiting:
-            rank = self._ranks.least(self._waiting)
-            tenant = self._tenants.least(self._waiting[rank])
-            entry = self._waiting[rank][tenant].entries[0]
-            self._remove(entry)
-            if entry.deadline >= now:
-                self.start(entry)
-                return entry
-        return None
+    def pop(self) -> Entry | None:
+        """Who is next; it is charged what it is expected to use. Deadlines are for `expire`: now there is room."""
+        if not self._waiting:
+            return None
+        rank = self._ranks.least(self._waiting)
+        tenant = self._tenants.least(self._waiting[rank])
+        entry = self._waiting[rank][tenant].entries[0]
+        self._remove(entry)
+        self.start(entry)
+        return entry
 
     def start(self, entry: Entry) -> None:
         """Charge an entry that begins to run (without having waited: the engine had room)."""
