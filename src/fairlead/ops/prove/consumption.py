@@ -80,12 +80,14 @@ async def limits(stage: Stage) -> Outcome:
             continue
         for kind in ("requests", "tokens", "concurrent"):
             if getattr(rule, kind) is not None:
-                holds, figure = await try_limit(stage, name, rule, kind, who, STALLS)
+                holds, figure = await try_limit(stage, name, rule, kind, who, again=STALLS)
                 (found if holds else wrong).append(f"{name}: {figure}")
     return Outcome(bool(found) and not wrong, "; ".join(found or wrong), "; ".join(wrong))
 
 
-async def try_limit(stage: Stage, name: str, rule: RateLimit, kind: str, who: Subject, again: int) -> tuple[bool, str]:
+async def try_limit(
+    stage: Stage, name: str, rule: RateLimit, kind: str, who: Subject, *, again: int
+) -> tuple[bool, str]:
     """One limit of one kind, at a size that can be tried.
 
     Too little let in may be a machine that stood still while the bucket was full, so that is tried `again`; too much
@@ -112,7 +114,7 @@ async def try_limit(stage: Stage, name: str, rule: RateLimit, kind: str, who: Su
     # of tokens, what runs holds a reserve on top of what it will use
     within = -TOLERANCE - (2 * OVERLOAD / allowed if kind == "tokens" else 0) <= off + 2 / allowed and off <= TOLERANCE
     if off < 0 and not within and again:
-        return await try_limit(stage, name, rule, kind, who, again - 1)
+        return await try_limit(stage, name, rule, kind, who, again=again - 1)
     figure = f"{kind} {len(let_in)} let in of {len(answers)}, {off:+.1%} of burst and rate"
     return within and refused > len(let_in) and others, figure + ("" if others else "; others are refused too")
 
