@@ -165,7 +165,7 @@ class FairQueue:
         """Correct the charge to what was used; call it once for each entry that began to run."""
         actual = self.terms.service(prompt, completion)
         self._charge(entry, actual - entry.charged)
-        self._pace.served(actual, now)
+        self._pace.served(actual, now, full=bool(self._size))
         if len(self._tenants.values) > self.MAX_COUNTERS:
             self._tenants.forget_idle(dict.fromkeys(self._names()))
 
@@ -250,7 +250,10 @@ class FairQueue:
 
 
 class Pace:
-    """Service per second of late, from what was settled: a mean that forgets with a time constant of WINDOW_S."""
+    """Service per second of late, from what was settled: a mean that forgets with a time constant of WINDOW_S.
+
+    Only time in which somebody waited counts: what an engine serves that has room says nothing of what it could.
+    """
 
     WINDOW_S = 10.0
     LEAST_S = 0.5  # of settled work before a pace is believed
@@ -259,16 +262,20 @@ class Pace:
 
     def __init__(self) -> None:
         self._sum = 0.0
-        self._began: float | None = None
+        self._began: float | None = None  # since when somebody has waited
         self._updated = 0.0
         self.per_second = 0.0
 
-    def served(self, service: float, now: float) -> None:
-        """Count a request that has ended."""
-        if self._began is None or now - self._updated > self.WINDOW_S:  # idle: an old pace says nothing
-            self._began, self._sum, self._updated, self.per_second = now, 0.0, now, 0.0
+    def served(self, service: float, now: float, *, full: bool) -> None:
+        """Count a request that has ended; `full`: somebody waited for its place."""
+        if now - self._updated > self.WINDOW_S:  # an old pace says nothing
+            self._began, self.per_second = None, 0.0
+        if self._began is None or not full:
+            self._began, self._sum, self._updated = now if full else None, 0.0, now
+            return
         kept = max(0.0, 1.0 - (now - self._updated) / self.WINDOW_S)
         self._sum = self._sum * kept + service
         self._updated = max(self._updated, now)
         span_s = min(self.WINDOW_S, now - self._began)
-        self.per_second = self._sum / span_s if span_s >= self.LEAST_S else 0.0
+        if span_s >= self.LEAST_S:
+            self.per_second = self._sum / span_s
