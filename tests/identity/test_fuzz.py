@@ -14,7 +14,7 @@ from fairlead.gateway.config import Jwt
 from fairlead.gateway.jwt import Identity, Rejected, identify
 from fairlead.gateway.keyset import NoKeySet, keys_of
 
-from .issuer import KEYS, RSA_KEY, claims, jwk, raw_token, rules, token
+from .issuer import KEYS, RSA_KEY, b64, claims, jwk, raw_token, rules, token
 
 SET = keys_of(json.dumps({"keys": [jwk(kid, key) for kid, key in KEYS.items()]}).encode())
 RULES = msgspec.convert(rules("http://127.0.0.1/"), Jwt)
@@ -42,6 +42,12 @@ def test_bytes_are_no_token(made: bytes) -> None:
 def test_a_good_token_with_a_changed_byte_is_none(place: int, piece: bytes) -> None:
     changed = GOOD[:place] + piece + GOOD[place + len(piece) :]
     assert (judged(changed) is not None) == (changed == GOOD)
+
+
+@given(st.sampled_from(sorted(KEYS)), st.binary(max_size=300) | st.binary(min_size=64, max_size=64))
+def test_a_signature_of_any_bytes_is_none(name: str, signature: bytes) -> None:
+    head, payload, _ = token(name).split(".")
+    assert judged(f"{head}.{payload}.{b64(signature)}") is None
 
 
 @settings(max_examples=60)
