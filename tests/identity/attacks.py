@@ -106,7 +106,7 @@ def strange_kids() -> Iterator[tuple[str, str]]:
         yield f"kid {shown}", raw_token(header(kid=kid), payload(), FOREIGN_RSA)
         body = unsigned(json.dumps({**empty_mac, "kid": kid})).rstrip(".")
         yield f"kid {shown} and an HMAC with no key", f"{body}.{b64(mac(b'', body, hashlib.sha256))}"
-    for value in (None, 1, ["rsa"], {"kid": "rsa"}, True):
+    for value in (None, 1, ["rsa"], {"kid": "rsa"}, True, ""):
         yield f"kid is {value}", raw_token(header(kid=value), payload(), RSA_KEY)
 
 
@@ -167,6 +167,7 @@ def times_and_places() -> Iterator[tuple[str, str]]:
         "expires in milliseconds": {"exp": NOW * 1000},
         "not yet valid": {"nbf": NOW + 3600},
         "not before as text": {"nbf": "0"},
+        "not before as a truth": {"nbf": True},
         "issued tomorrow": {"iat": NOW + 86_400},
         "issued as text": {"iat": "now"},
         "another audience": {"aud": "other"},

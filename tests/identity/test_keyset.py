@@ -10,12 +10,16 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from fairlead.gateway.config import Jwt
+from fairlead.gateway.head import Refused
 from fairlead.gateway.keyset import MIN_GAP_S, REFRESH_EVERY_S, KeySet
+from fairlead.gateway.tokens import Tokens
 
-from .issuer import EC_KEY, ED_KEY, RSA_KEY, Issuer, issuing, jwk
+from .issuer import EC_KEY, ED_KEY, RSA_KEY, Issuer, b64, issuing, jwk, rules, token
 from .papers import Authority
 
 STALE_FOR_S = 3600.0
@@ -144,7 +148,7 @@ GOOD = jwk("rsa", RSA_KEY)
 WEAK = jwk("weak", rsa.generate_private_key(65537, 1024))
 UNFIT: dict[str, dict[str, Any]] = {
     "a secret": {"kty": "oct", "k": "AAAA", "kid": "x"},
-    "a private key": {**jwk("x", EC_KEY), "d": jwk("x", EC_KEY)["x"]},
+    "a private key": {**jwk("x", EC_KEY), "d": b64(EC_KEY.private_numbers().private_value.to_bytes(32))},
     "a short RSA key": WEAK,
     "a key for encryption": {**jwk("x", RSA_KEY), "use": "enc"},
     "a key to wrap with": {**jwk("x", RSA_KEY, key_ops=["wrapKey"]), "use": None},
@@ -215,6 +219,30 @@ def test_over_tls_the_issuer_has_to_be_who_it_says(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("SSL_CERT_FILE", str(ca.path))
     assert asyncio.run(fetched("127.0.0.1")) == (True, "")
     assert asyncio.run(fetched("other.example.com")) == (False, "ConnectError")
+
+
+def test_an_unknown_key_while_fetches_fail_is_not_the_callers_fault() -> None:
+    """It may be a new one of the issuer's, and nobody can say."""
+
+    async def story(issuer: Issuer, keys: Watched) -> None:
+        tokens = Tokens(msgspec.convert(rules(issuer.url), Jwt), keys.set)
+        unknown = token(head={"kid": "new"}).encode()
+
+        def status() -> int:
+            with pytest.raises(Refused) as refused:
+                tokens.caller_of(unknown, no_tables, 0.0)
+            return refused.value.refusal.status
+
+        await keys.fetched()
+        assert status() == 401
+        issuer.down()
+        keys.later(MIN_GAP_S)
+        await keys.fetched()
+        assert keys.set.usable()
+        assert status() == 503
+
+    no_tables: Any = None  # it does not come to that
+    run(story)
 
 
 def test_no_redirect_is_followed_and_nothing_is_unpacked() -> None:
