@@ -72,6 +72,9 @@ BUDGET_RESERVED = Signal(
     "fairlead_budget_reserved", "gauge", ("budget", "owner"), "Money set aside for requests under way."
 )
 BUDGET_AMOUNT = Signal("fairlead_budget_amount", "gauge", ("budget", "owner"), "Money that a budget has in a period.")
+BUDGETS_KNOWN = Signal(
+    "fairlead_budgets_known", "gauge", (), "0 while the ledger could not be asked what budgets have spent before."
+)
 BUDGET_WARNINGS = Signal(
     "fairlead_budget_warnings_total", "counter", ("budget",), "Times that the soft threshold of a budget was crossed."
 )
@@ -132,6 +135,7 @@ GATEWAY: tuple[Signal, ...] = (
     BUDGET_SPENT,
     BUDGET_RESERVED,
     BUDGET_AMOUNT,
+    BUDGETS_KNOWN,
     BUDGET_WARNINGS,
     WEBHOOKS,
     WAITING,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -281,3 +282,21 @@ def test_a_limit_that_appears_by_a_reload_holds(build: Build) -> None:
     assert eventually(lambda: send(house).status == 429)
     house.gateway.write({**house.gateway.config, "rate_limits": {}})
     assert eventually(lambda: send(house).status == 200)
+
+
+def test_a_ledger_that_cannot_be_asked_delays_nobody_and_is_asked_again(build: Build, tmp_path: Path) -> None:
+    """Budgets count from zero meanwhile, and what was spent before is added once it is known."""
+    house = build(change=with_budget(amount_nano=DOLLAR // 10))
+    assert send(house, max_tokens=40_000, seed=1000).status == 200  # 0.081 of 0.1 USD
+    house.gateway.stop()
+    ledger = house.gateway.state_dir / "ledger.db"
+    with sqlite3.connect(ledger, isolation_level=None) as database:
+        database.execute("BEGIN EXCLUSIVE")  # WAL: others read, and cannot ship
+        with running(house.gateway.config, tmp_path) as again:
+            key = again.new_key()
+            assert eventually(lambda: again.chat(key=key, max_tokens=1, seed=1).status_code == 200)
+            assert again.metrics()["fairlead_budgets_known", ()] == 0
+            database.execute("ROLLBACK")
+            assert eventually(lambda: again.metrics()["fairlead_budgets_known", ()] == 1, within_s=20.0)
+            assert again.chat(key=key, max_tokens=12_000, seed=1).status_code == 429
+    database.close()

@@ -22,6 +22,7 @@ from fairlead.gateway.accounting import Accounting
 from fairlead.gateway.app import App
 from fairlead.gateway.config import Config, load
 from fairlead.gateway.connection import ClientConnection
+from fairlead.gateway.spending import FIRST_PATIENCE_S
 from fairlead.gateway.tls import Listener
 from fairlead.store.contract import KnownKeys, Unshipped
 from fairlead.store.journal import Journal
@@ -100,7 +101,7 @@ async def listen_until_told(app: App, number: int) -> None:
     await app.first_probe()
     with contextlib.suppress(TimeoutError):  # a mute database must not keep us from listening; it is asked again
         async with asyncio.timeout(FIRST_SUMS_S):
-            await app.spending.ask()
+            await app.spending.ask(FIRST_PATIENCE_S)
     if app.leases is not None:
         await app.leases.ask_all()
     config = app.config

@@ -293,8 +293,6 @@ class App:
             reasons.append("the keys cannot be read from the database")
         if not self.ledger_ok:
             reasons.append("the ledger cannot be written")
-        if not self.spending.known:
-            reasons.append("what budgets have spent is not known yet")
         if self.tokens is not None and (unready := self.tokens.unready()):
             reasons.append(unready)
         for name, model in sorted(self.tables.models.items()):

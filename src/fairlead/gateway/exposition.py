@@ -61,6 +61,7 @@ def consumption_families(app: App) -> Iterator[Metric]:
     yield family(signals.BUDGET_SPENT, ((each.labels, each.spent / NANO) for each in budgets))
     yield family(signals.BUDGET_RESERVED, ((each.labels, each.reserved / NANO) for each in budgets))
     yield family(signals.BUDGET_AMOUNT, ((each.labels, each.amount / NANO) for each in budgets))
+    yield family(signals.BUDGETS_KNOWN, [((), float(app.spending.known))])
     yield family(signals.BUDGET_WARNINGS, (((name,), n) for name, n in counters.budget_warnings.items()))
     yield family(signals.WEBHOOKS, (((result,), n) for result, n in counters.webhooks.items()))
     yield family(signals.WAITING, (((name,), len(room.queue)) for name, room in app.rooms.items()))

@@ -1,8 +1,9 @@
 """What budgets know of the world and the world of them: spent sums come from the ledger, crossed thresholds go out.
 
 Sums are exact: the ledger is asked for what ended before this process began to count, after the journal was shipped.
-While it cannot be asked, budgets count from zero, /readyz says so, and it is asked again. A threshold is told in the
-log, in the metrics and, where the file names one, to a webhook: off the hot path, with retries, never waited for.
+While it cannot be asked, budgets count from zero, log and metrics say so, and it is asked again: a service goes on
+when its database is away. A threshold is told in the log, in the metrics and, where the file names one, to a webhook:
+off the hot path, with retries, never waited for.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from fairlead.gateway.app import App
 
 ASK_AGAIN_S = 1.0
+FIRST_PATIENCE_S = 3.0  # before a gateway begins to listen
+LATER_PATIENCE_S = 60.0
 MOST_POSTS = 1000  # waiting for a webhook that does not answer; then the oldest news stay and new ones are dropped
 POST_TIMEOUT_S = 5.0
 PAUSES_S = (1.0, 4.0, 15.0, 60.0)  # between the attempts at one post
@@ -60,17 +63,20 @@ class Spending:
         """Whether every budget counts what was spent before."""
         return not self._unknown
 
-    async def ask(self) -> None:
+    async def ask(self, patience_s: float) -> None:
         """Ask the ledger for what is not known yet. What goes wrong is told once, and tried again by `keep`."""
         while self._unknown:
             unknown, consumption = self._unknown[0], self._app.consumption
             starts = consumption.periods(self._app.wall()) if consumption is not None else {}
             wanted = {name: starts[name] for name in unknown.names & starts.keys()}
             try:
-                spent = await asyncio.to_thread(read, self.open_ledger, frozenset(wanted.values()), unknown.until)
+                async with asyncio.timeout(patience_s):
+                    spent = await asyncio.to_thread(read, self.open_ledger, frozenset(wanted.values()), unknown.until)
             except (OSError, sqlite3.Error, UserError) as error:
                 if not self._told_of_trouble:
-                    self._app.accounting.event("budgets_unknown", level="error", reason=str(error))
+                    self._app.accounting.event(
+                        "budgets_unknown", level="error", reason=str(error) or "it does not answer in time"
+                    )
                 self._told_of_trouble = True
                 return
             self._told_of_trouble = False
@@ -93,7 +99,7 @@ class Spending:
     async def keep(self) -> None:
         """Ask again for what is not known, as often as it takes."""
         while True:
-            await self.ask()
+            await self.ask(LATER_PATIENCE_S)
             await asyncio.sleep(ASK_AGAIN_S)
 
     # -- out: crossed thresholds ------------------------------------------------------------------------------------
