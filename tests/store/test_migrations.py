@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
+from typer.testing import CliRunner
 
+from fairlead.cli.main import app
 from fairlead.store import postgres, postgres_schema
 from fairlead.store.contract import StoreUnavailable
 from fairlead.store.journal import Journal
@@ -108,16 +107,10 @@ def test_an_expansion_takes_nothing_away() -> None:
 
 
 def fairlead(folder: Path, url: str, *words: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "fairlead.cli.main", *words],
-        cwd=folder,
-        env={**os.environ, "DATABASE_URL": url},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert not done.stderr, done.stderr
-    return done.returncode, done.stdout
+    """A command's exit code and what it prints."""
+    done = CliRunner().invoke(app, [*words, "--file", str(folder / "fairlead.yaml")], env={"DATABASE_URL": url})
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.stdout
 
 
 def test_the_commands_say_where_the_database_is_and_bring_it_on(database_url: str, tmp_path: Path) -> None:
