@@ -32,7 +32,6 @@ from fairlead.store.mirror import Mirror
 from fairlead.store.shipping import Backlog
 
 CERTIFICATE_EVERY_S = 1.0
-FIRST_SUMS_S = 2.0
 GC_ALLOCATIONS = 20_000  # requests leave no cycles behind: looking for some 30 times less often is enough
 
 
@@ -99,9 +98,7 @@ async def listen_until_told(app: App, number: int) -> None:
         loop.add_signal_handler(end, told.set)
     loop.add_signal_handler(signal.SIGHUP, app.reload)
     await app.first_probe()
-    with contextlib.suppress(TimeoutError):  # a mute database must not keep us from listening; it is asked again
-        async with asyncio.timeout(FIRST_SUMS_S):
-            await app.spending.ask(FIRST_PATIENCE_S)
+    await app.spending.ask(FIRST_PATIENCE_S)
     if app.leases is not None:
         await app.leases.ask_all()
     config = app.config
