@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fairlead.gateway.app import App
 
 ASK_AGAIN_S = 1.0
-FIRST_PATIENCE_S = 3.0  # before a gateway begins to listen
+FIRST_PATIENCE_S = 5.0  # before a gateway begins to listen: a slow machine needs seconds, a mute database has no more
 LATER_PATIENCE_S = 60.0
 MOST_POSTS = 1000  # waiting for a webhook that does not answer; then the oldest news stay and new ones are dropped
 POST_TIMEOUT_S = 5.0
