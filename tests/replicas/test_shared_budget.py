@@ -21,7 +21,7 @@ from .load import two_gateways
 CALLERS = 32
 COST = 5_000_000  # 1 prompt token and 4 others at 1 USD per 1000: 0.005 USD
 PRICE = {"prompt_nano": NANO * 1000, "cached_nano": NANO * 1000, "completion_nano": NANO * 1000}
-BEGAN = {"none": 2, "a restart": 3, "kill -9": 3, "an empty Redis": 2}  # replicas: the first request of each is on credit
+BEGAN = {"none": 2, "a restart": 3, "kill -9": 3, "an empty Redis": 2}  # replicas, whose first requests are on credit
 
 
 def budget() -> dict[str, Any]:
