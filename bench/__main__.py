@@ -26,7 +26,7 @@ from fairlead.errors import UserError
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".cache/bench"
 RESULT = Path(__file__).parent / "results/gateway.json"
-PORTS_PER_PEER = 2  # its own and one for its metrics
+PORTS_PER_PEER = 3  # its own, one for its metrics, one for a server beside it
 
 
 def main(argv: Sequence[str]) -> int:

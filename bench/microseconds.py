@@ -19,9 +19,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
@@ -34,6 +37,7 @@ from fairlead.gateway.app import App
 from fairlead.gateway.body import decode
 from fairlead.gateway.config import load
 from fairlead.gateway.connection import ClientConnection
+from fairlead.gateway.consumption_config import Fairness
 from fairlead.gateway.head import read_head
 from fairlead.gateway.relay import EventRelay, parse_head, usage_of
 from fairlead.gateway.tables import request_head
@@ -47,6 +51,8 @@ from fairlead.store.usage import Usage, encode
 REPEATS = 300
 REPLICAS = 8
 LARGE = Load(prompt_bytes=200_000)
+FAIR: dict[str, Any] = {"fairness": Fairness(max_in_flight=64)}
+NOTHING: dict[str, Any] = {"rate_limits": {}, "prices": {}, "budgets": {}, "fairness": None}
 ANSWER_BODY = json.dumps(
     {
         "id": "chatcmpl-0123456789abcdef",
@@ -122,7 +128,7 @@ async def time_all(folder: Path) -> dict[str, dict[str, float]]:
     """The best and the median microseconds of each step."""
     with gateway(folder) as (app, secret), loopback() as pair:
         gc.freeze()
-        return {step.name: microseconds(step) for step in (*steps(app, secret, folder), kernel_step(pair))}
+        return {step.name: microseconds(step) for step in chain(steps(app, secret, folder), (kernel_step(pair),))}
 
 
 def microseconds(step: Step) -> dict[str, float]:
@@ -133,16 +139,16 @@ def microseconds(step: Step) -> dict[str, float]:
 
 def steps(app: App, secret: str, folder: Path) -> Iterator[Step]:
     """The steps of a request in their order, then the whole, then streaming."""
-    raw = chat_body(Load())
+    raw, path = chat_body(Load()), folder / "gateway.json"
     block = request_block(secret, len(raw))
     head, body, now = read_head(block), decode(raw), time.time()
-    caller = caller_of(app.tables, head, now)
+    caller = caller_of(app.tables, head, now, None)
     route = route_of(app.tables, caller, "chat", body.model)
     model = route.model
     replica, request_id = model.replicas[0], app.new_request_id()
     usage = Usage(now, request_id.decode(), "t", "k", "m0", "m0", "chat", 200, 256, 0, 64, None, 12.5, False)
     yield Step("read: the request's head", lambda: read_head(block))
-    yield Step("who: operation and key", lambda: (operation_of(head), caller_of(app.tables, head, now)))
+    yield Step("who: operation and key", lambda: (operation_of(head), caller_of(app.tables, head, now, None)))
     yield Step("may they: body fields and route", lambda: route_of(app.tables, caller, "chat", decode(raw).model))
     yield Step("where: pick one of 8 replicas", lambda: pick(model.replicas, 3, ()))
     yield Step("send: the engine's head", lambda: request_head(model, replica, "chat", len(raw), request_id))
@@ -154,10 +160,19 @@ def steps(app: App, secret: str, folder: Path) -> Iterator[Step]:
         "answer: the client's head", lambda: answers.head(200, answers.JSON, request_id, len(raw), b"", close=False)
     )
     yield Step("whole request, no kernel", whole_request(app, block + raw))
+    yield Step("the same with fairness too", whole_request(changed(app, path, FAIR), block + raw))
+    yield Step("the same without limits and budgets", whole_request(changed(app, path, NOTHING), block + raw))
     large = chat_body(LARGE)
     yield Step("whole request of 200 KB, no kernel", whole_request(app, request_block(secret, len(large)) + large), 2)
     relay = EventRelay(chunked_in=True, chunked_out=True, strip_usage=True)
     yield Step("relay: one token of a stream", lambda: relay.feed(CHUNK))
+
+
+def changed(app: App, path: Path, parts: dict[str, Any]) -> App:
+    """The app after a reload with these parts."""
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(app.config, **parts)))
+    app.reload()
+    return app
 
 
 def kernel_step(pair: tuple[socket.socket, socket.socket]) -> Step:

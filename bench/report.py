@@ -42,6 +42,7 @@ class Goal:
     at_least: float | None = None
     at_most: float | None = None
     ratio_to: str = ""
+    of: str = "fairlead"
 
 
 GOALS = (
@@ -51,6 +52,9 @@ GOALS = (
     Goal("delay of a chunk p99, us", "chunk_delay_p99_us", at_most=1000.0),
     Goal("added p50 at 50 requests/s, us", "added_p50_us", at_most=500.0),
     Goal("resident, MiB", "rss_mib", at_most=60.0),
+    Goal(
+        "with Redis leases: requests/s per core", "rps_per_core", at_least=0.50, ratio_to="nginx", of="fairlead-leases"
+    ),
 )
 
 Row = dict[str, Any]
@@ -75,9 +79,9 @@ def ratios(table: Mapping[str, Row], baseline: str = BASELINE) -> dict[str, Row]
     }
 
 
-def verdicts(table: Mapping[str, Row], peer: str = "fairlead") -> list[dict[str, Any]]:
+def verdicts(table: Mapping[str, Row]) -> list[dict[str, Any]]:
     """Each goal with what was measured; `met` is None when it could not be judged."""
-    return [_verdict(goal, table, peer) for goal in GOALS]
+    return [_verdict(goal, table) for goal in GOALS]
 
 
 def _row(runs: Sequence[Run], direct: Sequence[Run]) -> Row:
@@ -165,13 +169,13 @@ FIGURES: Mapping[str, Callable[[Medians, Medians], Row]] = {
 }
 
 
-def _verdict(goal: Goal, table: Mapping[str, Row], peer: str) -> dict[str, Any]:
-    measured = _measured(goal, table, peer)
+def _verdict(goal: Goal, table: Mapping[str, Row]) -> dict[str, Any]:
+    measured = _measured(goal, table)
     return {"goal": goal.text, "limit": _limit(goal), "measured": measured, "met": _met(goal, measured)}
 
 
-def _measured(goal: Goal, table: Mapping[str, Row], peer: str) -> float | None:
-    value = table.get(peer, {}).get(goal.key)
+def _measured(goal: Goal, table: Mapping[str, Row]) -> float | None:
+    value = table.get(goal.of, {}).get(goal.key)
     if value is None or not goal.ratio_to:
         return value
     other = table.get(goal.ratio_to, {}).get(goal.key)

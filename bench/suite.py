@@ -95,8 +95,8 @@ def compare(
 
 def _measure_peer(session: Session, peer: Peer, round_number: int) -> list[Run]:
     log = peer.place.work / f"{peer.name}.log"
-    with _started(peer, log) as process:
-        target = Target(peer.place.port, process.pid, (session.mock.pid,), peer.launch.headers)
+    with _beside(peer) as helper, _started(peer, log) as process:
+        target = Target(peer.place.port, process.pid, (session.mock.pid, *helper), peer.launch.headers)
         try:
             return _measure(session, peer.name, target, round_number)
         except psutil.NoSuchProcess:
@@ -127,6 +127,17 @@ def _undisturbed(session: Session, load: Load, target: Target, window: Window) -
         if seen[-1].foreign_cores <= effort.max_foreign_cores:
             break
     return min(seen, key=lambda figures: figures.foreign_cores)
+
+
+@contextmanager
+def _beside(peer: Peer) -> Iterator[tuple[int, ...]]:
+    """Run the server that a peer needs; yields its pid, if there is one."""
+    argv = peer.launch.beside
+    if not argv:
+        yield ()
+        return
+    with running(argv, core=RIG_CORE, log=peer.place.work / "beside.log", env={}, cwd=peer.place.work) as process:
+        yield (process.pid,)
 
 
 @contextmanager

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from math import inf
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import typer.main
 from pydantic import BaseModel
@@ -12,11 +14,16 @@ from pydantic.fields import FieldInfo
 
 from fairlead import signals
 from fairlead.cli.main import app
-from fairlead.gateway import answers
+from fairlead.gateway import allowance, answers
 from fairlead.gateway.answers import Refusal
-from fairlead.spec import types
+from fairlead.policy.budget import NANO, Account, Budget
+from fairlead.policy.fair import Entry, Shed
+from fairlead.policy.limits import Scope, Shortfall
+from fairlead.spec import consumption, store, types
 from fairlead.spec.enforced import ENFORCED
 
+NOBODY = Entry("", 0, 0, 0.0)
+BUDGET = Account(Budget("NAME", Scope(), 5 * NANO, "day", ZoneInfo("UTC")), (), 0.0)
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 PARTS: Mapping[str, type[BaseModel]] = {
     "the file": types.Spec,
@@ -26,10 +33,20 @@ PARTS: Mapping[str, type[BaseModel]] = {
     "routes.NAME": types.Route,
     "access": types.Access,
     "access.keys": types.Keys,
+    "access.jwt": types.Jwt,
     "access.roles.NAME": types.Role,
+    "store": store.Store,
+    "store.postgres": store.Postgres,
+    "store.redis": store.Redis,
+    "limits.NAME": consumption.RateLimit,
+    "prices.MODEL": consumption.Price,
+    "budgets.NAME": consumption.Budget,
+    "fairness": consumption.Fairness,
     "gateway": types.Gateway,
+    "gateway.idempotency": consumption.Idempotency,
     "gateway.retry": types.Retry,
     "gateway.limits": types.Limits,
+    "gateway.tls": types.Tls,
 }
 VARIABLES: Mapping[str, str] = {
     "FAIRLEAD_API_KEY": "The key that `fairlead chat` calls with. On a laptop `up` has made one.",
@@ -81,7 +98,7 @@ def default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
-    if isinstance(value, BaseModel) or value in (None, {}):
+    if isinstance(value, BaseModel) or value in (None, {}, ()):
         return ""
     return f"`{', '.join(value) if isinstance(value, tuple) else value}`"
 
@@ -122,7 +139,14 @@ def error_lines() -> Iterator[str]:
         answers.wrong_method("POST"),
         answers.unknown_model("NAME"),
         answers.forbidden("ROLE", "OPERATION", "NAME"),
+        answers.forbidden_operation("ROLE", "OPERATION"),
+        answers.no_role(("ROLE",)),
+        answers.wrong_token("REASON"),
         answers.bad_body("REASON"),
+        allowance.limited(Shortfall("NAME", "requests", 1.0), b"").refusal,
+        allowance.limited(Shortfall("NAME", "tokens", inf), b"").refusal,
+        *(allowance.shed(Shed(NOBODY, reason, 1.0)).refusal for reason in ("queue_full", "expired")),
+        *(allowance.overdrawn(BUDGET, wait_s, b"").refusal for wait_s in (60.0, inf)),
     ]
     constants = [value for value in vars(answers).values() if isinstance(value, Refusal)]
     for refusal in sorted([*constants, *made], key=lambda each: (each.status, each.code, each.message)):

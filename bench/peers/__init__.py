@@ -10,10 +10,11 @@ from bench.peers.launch import Launch, Missing, Place
 PEERS: Mapping[str, Callable[[Place], Launch]] = {
     "nginx": nginx.launch,
     "fairlead": fairlead.launch,
+    "fairlead-leases": fairlead.launch_leases,
     "vllm-router": vllm_router.launch,
     "litellm": litellm.launch,
     "haproxy": haproxy.launch,
 }
-DEFAULT_PEERS = ("nginx", "fairlead", "vllm-router", "litellm")
+DEFAULT_PEERS = ("nginx", "fairlead", "fairlead-leases", "vllm-router", "litellm")
 
 __all__ = ["DEFAULT_PEERS", "PEERS", "Launch", "Missing", "Place"]

@@ -41,3 +41,4 @@ class Launch:
     headers: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     ready_s: float = 90.0
+    beside: tuple[str, ...] = ()  # a server that it needs, run on the rig's core and not counted

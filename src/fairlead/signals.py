@@ -61,6 +61,60 @@ JOURNAL_LAG = Signal(
     "fairlead_journal_unshipped_bytes", "gauge", (), "Usage records in the journal that are not in the ledger yet."
 )
 LOG_DROPPED = Signal("fairlead_log_lines_dropped_total", "counter", (), "Log lines lost because the sink stalled.")
+LIMITED = Signal(
+    "fairlead_limited_total", "counter", ("limit", "kind"), "Requests refused by a limit, by what was short."
+)
+COST = Signal("fairlead_cost_total", "counter", ("tenant", "model"), "Money charged, in the currency of the prices.")
+BUDGET_SPENT = Signal(
+    "fairlead_budget_spent", "gauge", ("budget", "owner"), "Money spent of a budget in its period, by this gateway."
+)
+BUDGET_RESERVED = Signal(
+    "fairlead_budget_reserved", "gauge", ("budget", "owner"), "Money set aside for requests under way."
+)
+BUDGET_AMOUNT = Signal("fairlead_budget_amount", "gauge", ("budget", "owner"), "Money that a budget has in a period.")
+BUDGETS_KNOWN = Signal(
+    "fairlead_budgets_known", "gauge", (), "0 while the ledger could not be asked what budgets have spent before."
+)
+BUDGET_WARNINGS = Signal(
+    "fairlead_budget_warnings_total", "counter", ("budget",), "Times that the soft threshold of a budget was crossed."
+)
+WEBHOOKS = Signal(
+    "fairlead_budget_webhooks_total", "counter", ("result",), "Posts to webhooks of budgets: sent, failed, dropped."
+)
+WAITING = Signal("fairlead_waiting_requests", "gauge", ("model",), "Requests that wait because the model is full.")
+SHED = Signal(
+    "fairlead_shed_total",
+    "counter",
+    ("model", "reason"),
+    "Requests turned away by a full model: queue_full, too_slow (they would wait too long), expired (they did).",
+)
+IDEMPOTENT = Signal(
+    "fairlead_idempotent_requests_total",
+    "counter",
+    ("action",),
+    "Requests with an Idempotency-Key: run, replay; refused: wait (one is running), refuse (another body), lost, full.",
+)
+KEY_SET_AGE = Signal(
+    "fairlead_key_set_age_seconds", "gauge", (), "Time since the issuer's key set was last fetched; -1: never."
+)
+KEY_SET_FETCHES = Signal(
+    "fairlead_key_set_fetches_total", "counter", ("result",), "Fetches of the issuer's key set: ok, failed."
+)
+CERTIFICATE_EXPIRY = Signal(
+    "fairlead_certificate_expiry_timestamp_seconds", "gauge", (), "When the listener's certificate expires, since 1970."
+)
+LEASES = Signal("fairlead_leases", "gauge", (), "Shared limits and budgets that this replica holds a part of.")
+LEASE_STORE_UP = Signal("fairlead_leases_store_up", "gauge", (), "1 while Redis answers; 0: replicas go on alone.")
+LEASE_REPLICAS = Signal("fairlead_leases_replicas", "gauge", (), "Replicas that Redis has heard of lately.")
+LEASE_ROUNDS = Signal(
+    "fairlead_leases_rounds_total", "counter", ("result",), "Round trips for shared limits and budgets: ok, failed."
+)
+KEYS_FRESHNESS = Signal(
+    "fairlead_keys_freshness",
+    "gauge",
+    ("state",),
+    "1 for what the keys are now: fresh, stale (their database is away), expired (for longer than is declared).",
+)
 BUILD = Signal("fairlead_build_info", "gauge", ("version", "name"), "Always 1: the version that runs.")
 
 GATEWAY: tuple[Signal, ...] = (
@@ -76,5 +130,24 @@ GATEWAY: tuple[Signal, ...] = (
     RELOADS,
     JOURNAL_LAG,
     LOG_DROPPED,
+    LIMITED,
+    COST,
+    BUDGET_SPENT,
+    BUDGET_RESERVED,
+    BUDGET_AMOUNT,
+    BUDGETS_KNOWN,
+    BUDGET_WARNINGS,
+    WEBHOOKS,
+    WAITING,
+    SHED,
+    IDEMPOTENT,
+    KEY_SET_AGE,
+    KEY_SET_FETCHES,
+    CERTIFICATE_EXPIRY,
+    LEASES,
+    LEASE_STORE_UP,
+    LEASE_REPLICAS,
+    LEASE_ROUNDS,
+    KEYS_FRESHNESS,
     BUILD,
 )

@@ -182,6 +182,18 @@ Bytes = Annotated[
         {"type": ["string", "integer"], "pattern": _BYTES_PATTERN, "minimum": 0, "examples": ["256Mi", "24Gi"]}
     ),
 ]
+RateText = Annotated[
+    Rate,
+    BeforeValidator(parse_rate),
+    PlainSerializer(format_rate, return_type=str, when_used="json"),
+    _schema(_RATE_PATTERN, "600/min", "60k/min"),
+]
+MoneyText = Annotated[
+    Money,
+    BeforeValidator(parse_money),
+    PlainSerializer(format_money, return_type=str, when_used="json"),
+    _schema(_MONEY_PATTERN, "0.15 USD", "500 USD/month"),
+]
 Seconds = Annotated[
     float,
     BeforeValidator(parse_seconds),

@@ -9,7 +9,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PEERS = json.loads((ROOT / "bench/results/gateway.json").read_text())["peers"]
-LABELS = {"nginx": "nginx", "fairlead": "**fairlead**", "vllm-router": "vllm-router", "litellm": "LiteLLM"}
+LABELS = {
+    "nginx": "nginx",
+    "fairlead": "**fairlead**",
+    "fairlead-leases": "fairlead with Redis leases",
+    "vllm-router": "vllm-router",
+    "litellm": "LiteLLM",
+}
 
 
 def row(name: str) -> str:

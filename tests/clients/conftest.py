@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "clients"
@@ -73,11 +74,13 @@ def python_with(version: str) -> Path:
     """The interpreter of a virtual environment that has this version of the client; made once."""
     folder = CACHE / f"openai-{version}"
     python = folder / "bin" / "python"
-    if not (folder / "ready").exists():
-        uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
-        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], check=True)
-        subprocess.run([uv, "pip", "install", "--quiet", "--python", str(python), f"openai=={version}"], check=True)
-        (folder / "ready").touch()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):  # the tests run in several processes
+        if not (folder / "ready").exists():
+            uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
+            subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], check=True)
+            subprocess.run([uv, "pip", "install", "--quiet", "--python", str(python), f"openai=={version}"], check=True)
+            (folder / "ready").touch()
     return python
 
 
@@ -89,10 +92,12 @@ def node_with_client() -> tuple[str, Path]:
     folder, source = CACHE / "node", Path(__file__).with_name("node")
     lock = (source / "package-lock.json").read_text()
     marker = folder / "installed.json"
-    if not marker.exists() or marker.read_text() != lock:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(source / name, folder)
-        subprocess.run([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=folder, check=True)
-        marker.write_text(lock)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not marker.exists() or marker.read_text() != lock:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(source / name, folder)
+            subprocess.run([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=folder, check=True)
+            marker.write_text(lock)
     return node, folder

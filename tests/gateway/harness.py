@@ -10,7 +10,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
+from fairlead.store.contract import Keys
 from fairlead.store.keys import KeyStore
 
 from .upstream import Upstream, eventually
@@ -77,16 +78,27 @@ def compiled(state_dir: Path, models: dict[str, Sequence[Upstream]], **limits: f
 class Gateway:
     """A running gateway and the folder that it keeps its state in."""
 
-    def __init__(self, config: dict[str, Any], folder: Path) -> None:
+    def __init__(
+        self,
+        config: dict[str, Any],
+        folder: Path,
+        *,
+        environ: Mapping[str, str] | None = None,
+        keys: Keys | None = None,
+        number: int = 0,
+    ) -> None:
+        """`environ` is added to ours; `keys` are made where the gateway finds them: beside it, or in a database."""
         self.config = config
+        self.environ = {**os.environ, **(environ or {})}
+        self.number = number
         self.folder = folder
         self.state_dir = Path(config["state_dir"])
         self.path = folder / "gateway.json"
-        self.log_path = folder / "gateway.log"
+        self.log_path = folder / f"gateway{number or ''}.log"
         self.port: int = config["listen"]["port"]
         self.process: subprocess.Popen[bytes] | None = None
         self.state_dir.mkdir(parents=True, exist_ok=True)
-        self.keys = KeyStore(self.state_dir / "keys.db")
+        self.keys: Keys = keys or KeyStore(self.state_dir / "keys.db")
         self.key = self.new_key()
         self.write(config)
 
@@ -96,7 +108,7 @@ class Gateway:
 
     @property
     def admin_url(self) -> str:
-        return f"http://127.0.0.1:{self.config['admin']['port']}"
+        return f"http://127.0.0.1:{self.config['admin']['port'] + self.number}"
 
     @property
     def pid(self) -> int:
@@ -114,10 +126,14 @@ class Gateway:
         fresh.write_text(json.dumps(config))
         fresh.replace(self.path)
 
-    def start(self) -> None:
+    def begin(self) -> None:
+        """Start it, and wait for nothing."""
         with self.log_path.open("ab") as log:
-            argv = [sys.executable, "-m", "fairlead.gateway", str(self.path)]
-            self.process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=self.folder)
+            argv = [sys.executable, "-m", "fairlead.gateway", str(self.path), str(self.number)]
+            self.process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=self.folder, env=self.environ)
+
+    def start(self) -> None:
+        self.begin()
         if not eventually(self.is_ready, within_s=20.0):
             self.stop()
             raise AssertionError(f"the gateway is not ready:\n{self.log_path.read_text()[-4000:]}")
@@ -125,7 +141,7 @@ class Gateway:
     def is_ready(self) -> bool:
         assert self.process
         assert self.process.poll() is None, f"the gateway died:\n{self.log_path.read_text()[-4000:]}"
-        asking = http.client.HTTPConnection("127.0.0.1", self.config["admin"]["port"], timeout=2.0)
+        asking = http.client.HTTPConnection("127.0.0.1", self.config["admin"]["port"] + self.number, timeout=2.0)
         try:
             asking.request("GET", "/readyz")
             return asking.getresponse().status == 200
@@ -195,6 +211,11 @@ class Gateway:
         assert eventually(arrived, within_s=within_s, every_s=0.05), f"no ledger row for {request_id}"
         assert len(found) == 1, found
         return found[0]
+
+    def ledger_rows(self, count: int, *, within_s: float = 10.0) -> list[dict[str, Any]]:
+        """All rows, once there are so many of status 200."""
+        assert eventually(lambda: sum(row["status"] == 200 for row in self.ledger()) >= count, within_s=within_s)
+        return [row for row in self.ledger() if row["status"] == 200]
 
     def log_lines(self) -> list[str]:
         return self.log_path.read_text().splitlines()

@@ -35,6 +35,7 @@ class Manner:
     error: str = "upstream says no"
     flood_bytes: int = 0  # stream so much as fast as it is taken
     healthy: bool = True
+    tokenizes: bool = True  # or knows no /tokenize
 
 
 @dataclass(slots=True)
@@ -63,6 +64,7 @@ class Record:
     cancelled_at: float = 0.0
     tokens_sent: int = 0
     health_checks: int = 0
+    tokenized: int = 0
     connections: int = 0
 
 
@@ -177,6 +179,11 @@ class Client(asyncio.Protocol):
         if request.path == "/health":
             record.health_checks += 1
             self.transport.write(whole(200 if manner.healthy else 503, b"{}", ()))
+        elif request.path == "/tokenize":
+            record.tokenized += 1
+            await asyncio.sleep(manner.first_byte_s)
+            counted = json.dumps({"count": usage_of(request.json)["prompt_tokens"], "tokens": [1] * 20_000}).encode()
+            self.transport.write(whole(200, counted, ()) if manner.tokenizes else whole(404, b"{}", ()))
         else:
             await self.answer_counted(request, record, manner)
         self.answering = None

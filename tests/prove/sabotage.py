@@ -5,25 +5,36 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import ssl
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from fairlead.gateway import __main__ as process
-from fairlead.gateway import admission, body, connection
+from fairlead.gateway import admission, answers, body, consumption, entrance, jwt, tls
 from fairlead.gateway import config as gateway_config
 from fairlead.gateway.accounting import Accounting
 from fairlead.gateway.app import App
 from fairlead.gateway.connection import ClientConnection
+from fairlead.gateway.consumption import Consumption
 from fairlead.gateway.exchange import Exchange
+from fairlead.gateway.head import Refused
+from fairlead.gateway.keyset import KeySet
+from fairlead.gateway.tls import Listener
+from fairlead.policy.budget import Account
+from fairlead.policy.fair import Counters, FairQueue
+from fairlead.store.mirror import Mirror
 
 
-def anybody(tables_: Any, head_: Any, now: float) -> Any:
-    """Authentication removed: everybody is the first caller."""
-    return next(iter(tables_.callers.values()))
+def anybody(tables_: Any, head_: Any, now: float, tokens_: Any = None) -> Any:
+    """Authentication removed: everybody is the first caller, as soon as there is one."""
+    for caller in tables_.callers.values():
+        return caller
+    raise Refused(answers.WRONG_KEY)
 
 
 def any_route(tables_: Any, caller: Any, operation: str, model: str) -> Any:
@@ -84,7 +95,7 @@ def log_bodies() -> None:
         os.write(sys.stdout.fileno(), raw + b"\n")
         return body.decode(raw)
 
-    setattr(connection, "decode", decode_and_log)  # noqa: B010
+    setattr(entrance, "decode", decode_and_log)  # noqa: B010
 
 
 def no_drain() -> None:
@@ -97,16 +108,102 @@ def no_drain() -> None:
     App.drain = at_once  # type: ignore[method-assign]
 
 
+def no_tls() -> None:
+    """TLS removed: the gateway listens in clear."""
+    Listener._context = lambda self: None  # type: ignore[method-assign]
+
+
+def no_limits() -> None:
+    """Limits removed: whatever is asked of them, they agree."""
+    setattr(consumption, "reserve", lambda meters, now, tokens: None)  # noqa: B010
+    setattr(consumption, "settle", lambda meters, now, surplus: None)  # noqa: B010
+
+
+def no_budgets() -> None:
+    """The hard stop removed: a budget counts, and says nothing."""
+    Account.reserve = lambda self, now, cost: 0.0  # type: ignore[method-assign]
+
+
+def first_come_first_served() -> None:
+    """Fairness removed: who waits is served in the order of arrival."""
+    Counters.least = lambda self, waiting: next(iter(waiting))  # type: ignore[method-assign]
+    FairQueue.start = lambda self, entry: None  # type: ignore[method-assign]
+
+
+def run_again() -> None:
+    """Idempotency removed: the key is not looked at."""
+    setattr(entrance, "IDEMPOTENCY_KEY", b"x-no-such-field")  # noqa: B010
+
+
+def no_callers_certificates() -> None:
+    """Client certificates removed: one is looked at where it is shown, and nobody has to show one."""
+    context_of = tls.context_of
+
+    def lenient(rules: Any) -> Any:
+        context, expiry = context_of(rules)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        return context, expiry
+
+    setattr(tls, "context_of", lenient)  # noqa: B010
+
+
+def old_tls() -> None:
+    """The floor of TLS removed: what OpenSSL can still speak is spoken."""
+    context_of = tls.context_of
+
+    def old(rules: Any) -> Any:
+        context, expiry = context_of(rules)
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version = ssl.TLSVersion.TLSv1
+        return context, expiry
+
+    setattr(tls, "context_of", old)  # noqa: B010
+
+
+def any_claims() -> None:
+    """The claims' checks removed: whose token it is, and until when, does not matter."""
+
+    def anybodys(claims: Any, rules: Any, wall_now: float) -> jwt.Identity:
+        return jwt.Identity("jwt-0", "anybody", ("basic",), wall_now + 60.0)
+
+    setattr(jwt, "identity", anybodys)  # noqa: B010
+
+
+def a_limit_each() -> None:
+    """Sharing removed: each replica counts alone, as most do."""
+    App._consumption = lambda self, config, now: Consumption(config, now)  # type: ignore[method-assign]
+
+
+def keys_from_the_database_alone() -> None:
+    """The copy removed: when the database is away, so is every key."""
+    known = Mirror.all
+    Mirror.all = lambda self: known(self) if self.freshness() == "fresh" else []  # type: ignore[method-assign]
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     "authn": lambda: setattr(admission, "caller_of", anybody),
-    "authz": lambda: setattr(connection, "route_of", any_route),
+    "authz": lambda: setattr(entrance, "route_of", any_route),
+    "jwt": lambda: setattr(jwt, "has_signed", lambda key, told: True),
+    "jwt:claims": any_claims,
+    "jwt:outage": lambda: setattr(KeySet, "usable", lambda self: self.fetched_at is not None),
+    "tls": no_tls,
+    "tls:callers": no_callers_certificates,
+    "tls:old": old_tls,
     "cancel": leave_engine_working,
     "deadline": no_deadline,
     "sizes": no_sizes,
     "slowness": no_sweep,
     "durability": late_journal,
+    "shared-limits": a_limit_each,
+    "fail-modes": keys_from_the_database_alone,
     "silence": log_bodies,
     "drain": no_drain,
+    "limits": no_limits,
+    "budgets": no_budgets,
+    "fairness": first_come_first_served,
+    "idempotency": run_again,
 }
 
 if __name__ == "__main__":

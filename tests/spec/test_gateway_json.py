@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fairlead.gateway import config as gateway
@@ -15,7 +16,7 @@ from .conftest import Write
 TEXT = """
 models:
   demo: {source: demo:v1, replicas: 2}
-  far: {engine: remote, urls: [http://127.0.0.1:9000], model: theirs, api_key_env: FAR_API_KEY, health_path: /up}
+  far: {engine: remote, urls: [http://127.0.0.1:9000], model: theirs, api_key_env: FAR_API_KEY, health_path: /up, prompt_tokens: exact}
 routes:
   fast: {model: demo, timeout: 800ms}
   slow: {model: far}
@@ -24,7 +25,7 @@ access:
     all: {models: ["*"]}
     some: {models: [slow, fast], operations: [chat]}
 gateway: {timeout: 2m, limits: {max_body: 1Mi, idle_timeout: 90s}}
-"""
+"""  # noqa: E501
 UPSTREAMS = {"demo": ["http://127.0.0.1:9100", "http://127.0.0.1:9101"]}
 
 
@@ -37,6 +38,9 @@ def test_each_part_is_what_the_gateway_needs(write: Write) -> None:
             "api_key_env": "",
             "health_path": "/health",
             "operations": ["chat", "completions"],
+            "max_model_len": 0,
+            "max_num_seqs": 32,
+            "exact_prompts": False,
         },
         "far": {
             "upstreams": ["http://127.0.0.1:9000"],
@@ -44,6 +48,9 @@ def test_each_part_is_what_the_gateway_needs(write: Write) -> None:
             "api_key_env": "FAR_API_KEY",
             "health_path": "/up",
             "operations": ["chat", "completions"],
+            "max_model_len": 0,
+            "max_num_seqs": 0,
+            "exact_prompts": True,
         },
     }
     assert config["routes"] == {
@@ -88,3 +95,31 @@ def test_a_model_without_upstream_is_the_callers_mistake(write: Write) -> None:
 def test_a_relative_state_dir_is_the_callers_mistake(write: Write) -> None:
     with pytest.raises(ValueError, match="not absolute"):
         gateway_config(load(write(TEXT)), state_dir=".fairlead", upstreams=UPSTREAMS)
+
+
+CONSUMPTION = """
+models: {demo: {source: "demo:v1"}}
+limits: {calm: {per: tenant, requests: 600/min, tokens: 1.5k/s, burst: 30s, concurrent: 4, keys: [b, a]}}
+prices: {demo: {prompt: 0.15 USD, completion: 0.000000001 USD}}
+budgets: {purse: {amount: 2.5 USD/month, per: [tenant, model], timezone: Europe/Berlin, warn_webhook: "http://a/b"}}
+fairness: {roles: {user: 2.5}, batch_roles: [user], max_wait: 800ms}
+gateway: {idempotency: {lifetime: 1h, memory: 2Mi}}
+"""
+
+
+def test_what_may_be_used_is_counted_in_whole_units(write: Write) -> None:
+    config = gateway_config(load(write(CONSUMPTION)), state_dir="/state", upstreams=UPSTREAMS)
+    (calm,) = config["rate_limits"].values()
+    assert (calm["requests"], calm["tokens"]) == (
+        {"count": 600.0, "period_s": 60, "burst": 300.0},
+        {"count": 1500.0, "period_s": 1, "burst": 45_000.0},
+    )
+    assert (calm["per"], calm["concurrent"], calm["keys"]) == (["tenant"], 4, ["a", "b"])
+    assert config["prices"]["demo"] == {"prompt_nano": 150_000_000, "cached_nano": 150_000_000, "completion_nano": 1}
+    (purse,) = config["budgets"].values()
+    assert (purse["amount_nano"], purse["period"], purse["timezone"]) == (2_500_000_000, "month", "Europe/Berlin")
+    assert (purse["per"], purse["warn_at"], purse["warn_webhook"]) == (["tenant", "model"], 0.8, "http://a/b")
+    assert (config["fairness"]["roles"], config["fairness"]["max_wait_s"]) == ({"user": 2.5}, 0.8)
+    assert config["idempotency"] == {"lifetime_s": 3600.0, "memory_bytes": 2**21}
+    assert config["currency"] == "USD"
+    assert msgspec.convert(config, gateway.Config).fairness is not None

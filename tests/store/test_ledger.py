@@ -127,7 +127,7 @@ def test_totals(tmp_path: Path) -> None:
 def test_what_is_shipped_whole_is_swept_but_not_what_still_grows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fairlead.store.ledger.SWEEP_AGE_S", -1.0)
+    monkeypatch.setattr("fairlead.store.shipping.SWEEP_AGE_S", -1.0)
     journal, ledger = Journal(tmp_path / "journal"), Ledger(tmp_path / "ledger.db", tmp_path / "journal")
     fill(journal, range(3))
     ledger.ship()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlead.gateway.body import decode, for_engine
+from fairlead.gateway.body import choices, decode, for_engine, most_completion
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.text(),
@@ -75,3 +75,25 @@ BAD = {
 def test_bad_bodies_are_refused(raw: bytes) -> None:
     with pytest.raises(msgspec.MsgspecError):
         decode(raw)
+
+
+RESERVED: dict[str, tuple[dict[str, Any], int | None, int]] = {
+    "nothing said": ({}, None, 1),
+    "the old name": ({"max_tokens": 5}, 5, 1),
+    "the new name counts": ({"max_tokens": 5, "max_completion_tokens": 7}, 7, 1),
+    "responses": ({"max_output_tokens": 9}, 9, 1),
+    "several answers": ({"max_tokens": 5, "n": 3}, 5, 3),
+    "the best of several": ({"max_tokens": 5, "n": 2, "best_of": 4}, 5, 4),
+    "several prompts": ({"prompt": ["a", "b", "c"], "n": 2}, None, 6),
+    "several prompts of ids": ({"prompt": [[1, 2], [3]]}, None, 2),
+    "one prompt of ids": ({"prompt": [1, 2, 3]}, None, 1),
+    "no prompt": ({"prompt": []}, None, 1),
+    "nonsense is at least one": ({"n": -4, "best_of": 0}, None, 1),
+    "more than anybody can mean": ({"max_tokens": 10**400}, 2**40, 1),
+}
+
+
+@pytest.mark.parametrize(("fields", "most", "count"), RESERVED.values(), ids=RESERVED)
+def test_what_has_to_be_reserved(fields: dict[str, Any], most: int | None, count: int) -> None:
+    body = decode(json.dumps({"model": "m", **fields}).encode())
+    assert (most_completion(body), choices(body)) == (most, count)

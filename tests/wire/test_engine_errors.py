@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from fairlead.gateway.exchange import openai_error
+from fairlead.gateway.engine_errors import openai_error
 
 GOOD = {"error": {"message": "no", "type": "invalid_request_error", "param": None, "code": "x"}}
 CASES: dict[str, tuple[int, bytes, str, str]] = {

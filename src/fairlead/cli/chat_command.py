@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from fairlead.errors import EXIT_FAILED, UserError
-from fairlead.ops.client import own_key, running
+from fairlead.ops.client import own_key, running, trusted
 from fairlead.ops.layout import Layout
 
 TIMEOUT_S = 600.0
@@ -26,6 +26,10 @@ def chat(
     system: Annotated[str, typer.Option(help="A system prompt.")] = "",
     key: Annotated[str, typer.Option(envvar="FAIRLEAD_API_KEY", help="An API key; on a laptop `up` made one.")] = "",
     file: Annotated[Path, typer.Option("--file", "-f", help="The service's file.")] = Path("fairlead.yaml"),
+    certificate: Annotated[
+        Path | None,
+        typer.Option(help="PEM file with a certificate and its key, where the gateway asks callers for one."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="With -m: print the answer as the API gives it.")] = False,
 ) -> None:
     """Chat; the answer streams. An empty line or Ctrl-D ends it.
@@ -35,12 +39,12 @@ def chat(
     layout = Layout.beside(file)
     run = running(layout)
     headers = {"Authorization": f"Bearer {own_key(layout, key)}"}
-    with httpx.Client(base_url=run.url, headers=headers, timeout=TIMEOUT_S, trust_env=False) as client:
+    verify = trusted(layout, certificate)
+    with httpx.Client(base_url=run.url, headers=headers, timeout=TIMEOUT_S, trust_env=False, verify=verify) as client:
         name = model or first_model(client)
         history: list[Message] = [{"role": "system", "content": system}] if system else []
         if message and as_json:
-            answer = checked(client.post("/v1/chat/completions", json=request(name, [*history, said(message)])))
-            typer.echo(json.dumps(answer))
+            typer.echo(json.dumps(whole(client, name, [*history, said(message)])))
         elif message:
             speak(client, name, [*history, said(message)])
         else:
@@ -92,9 +96,20 @@ def stream(client: httpx.Client, model: str, messages: list[Message]) -> Iterato
         raise UserError(f"the gateway broke off: {error}", exit_code=EXIT_FAILED) from error
 
 
+def whole(client: httpx.Client, model: str, messages: list[Message]) -> Any:
+    """The answer as the API gives it. Raises UserError."""
+    try:
+        return checked(client.post("/v1/chat/completions", json=request(model, messages)))
+    except httpx.HTTPError as error:
+        raise UserError(f"the gateway broke off: {error}", exit_code=EXIT_FAILED) from error
+
+
 def first_model(client: httpx.Client) -> str:
     """The first model that the key may use. Raises UserError."""
-    models = checked(client.get("/v1/models"))["data"]
+    try:
+        models = checked(client.get("/v1/models"))["data"]
+    except httpx.HTTPError as error:
+        raise UserError(f"the gateway does not answer: {error}", exit_code=EXIT_FAILED) from error
     if not models:
         raise UserError("this key may use no model", exit_code=EXIT_FAILED)
     return str(models[0]["id"])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -17,9 +18,12 @@ from fairlead.cli.show import console, table
 from fairlead.errors import UserError
 from fairlead.ops import runfile
 from fairlead.ops.layout import Layout
+from fairlead.ops.place import place_for
 from fairlead.spec.load import load
 from fairlead.spec.types import Spec
-from fairlead.store.keys import Key, KeyStore
+from fairlead.store.contract import Keys
+from fairlead.store.keys import Key
+from fairlead.store.stores import open_keys
 
 app = typer.Typer(help="API keys: create, list, rotate, revoke.", no_args_is_help=True)
 File = Annotated[Path, typer.Option("--file", "-f", help="The service's file.")]
@@ -54,7 +58,7 @@ def create(
     age = duration("--expires-in", expires_in) if expires_in else max_age
     if age > max_age:
         raise UserError(f"--expires-in {expires_in} is longer than access.keys.max_age", where=str(file))
-    with opened(file) as keys:
+    with opened(file, environment) as keys:
         secret, key = keys.create(tenant=tenant, role=role, note=note, max_age_s=age)
     show_secret(secret, key, as_json=as_json)
 
@@ -91,7 +95,7 @@ def rotate(
     Example: fairlead keys rotate 3f2a9c01d4e5
     """
     limits = rules(file, environment).access.keys
-    with opened(file) as keys:
+    with opened(file, environment) as keys:
         secret, key = keys.rotate(key_id, overlap_s=limits.rotation_overlap, max_age_s=limits.max_age)
     show_secret(secret, key, as_json=as_json)
 
@@ -120,17 +124,13 @@ def rules(file: Path, environment: str | None) -> Spec:
 
 
 @contextmanager
-def opened(file: Path) -> Iterator[KeyStore]:
-    """The keys of the service that `file` declares."""
-    if not file.is_file():
-        raise UserError("there is no such file", where=str(file), hint="`fairlead init` writes one")
+def opened(file: Path, environment: str | None = None) -> Iterator[Keys]:
+    """The keys of the service that `file` declares, in its folder or in its database."""
     layout = Layout.beside(file)
+    place = place_for(rules(file, environment), layout, os.environ)
     layout.make()
-    keys = KeyStore(layout.keys)
-    try:
+    with closing(open_keys(place)) as keys:
         yield keys
-    finally:
-        keys.close()
 
 
 def row(key: Key, now: float) -> dict[str, str | None]:

@@ -10,7 +10,16 @@ from rich.console import Console
 from rich.text import Text
 
 from fairlead import __version__
-from fairlead.cli import chat_command, keys_commands, prove_command, service_commands, spec_commands, usage_command
+from fairlead.cli import (
+    access_commands,
+    chat_command,
+    keys_commands,
+    prove_command,
+    service_commands,
+    spec_commands,
+    store_commands,
+    usage_command,
+)
 from fairlead.errors import UserError
 
 app = typer.Typer(
@@ -46,7 +55,9 @@ for command in (
     version,
 ):
     app.command()(command)
+app.add_typer(access_commands.app, name="access")
 app.add_typer(keys_commands.app, name="keys")
+app.add_typer(store_commands.app, name="store")
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,12 +33,13 @@ def prove(
 
     Example: fairlead prove --report proof.md
     """
-    spec = load(file, environment)
+    spec = load(file, environment, environ=os.environ)
     screen = console(stderr=True)
     with screen.status("starting the service") as status:
         findings = try_all(
             spec,
             only=only or (),
+            environ=os.environ,
             started=lambda proof: status.update(f"{proof.id}: {proof.claim(spec)}"),
         )
     if report is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -54,10 +55,12 @@ def up(
             run = up_detached(file, environment, lambda run: None)
         layout = Layout.beside(file)
         key = layout.laptop_key.read_text().strip() if layout.laptop_key.exists() else None
-        tell_ready(Ready(run.url, run.admin_url, key, time.monotonic() - began), first_model(run), as_json=as_json)
+        authority = layout.authority if run.url.startswith("https:") and layout.authority.exists() else None
+        ready = Ready(run.url, run.admin_url, key, time.monotonic() - began, authority)
+        tell_ready(ready, first_model(run), as_json=as_json)
         return
     with Screen(quiet=as_json) as screen:
-        run_up(file, environment, screen.observer())
+        run_up(file, environment, screen.observer(), os.environ)
 
 
 def down(file: File = DEFAULT_FILE, as_json: AsJson = False) -> None:
@@ -174,7 +177,7 @@ class Screen:
             self._console.print(f"  [yellow]restarts[/yellow] {status.name}: {status.last_error}")
 
     def _ready(self, ready: Ready) -> None:
-        models = [name.rpartition("-")[0] for name in self._states if name != "gateway"]
+        models = [name.rpartition("-")[0] for name in self._states if not is_gateway(name)]
         tell_ready(ready, models[0] if models else "MODEL", as_json=self._quiet)
         if not self._quiet:
             self._console.print("\nCtrl-C drains and stops all.")
@@ -187,26 +190,35 @@ class Screen:
 def tell_ready(ready: Ready, model: str, *, as_json: bool) -> None:
     """The URL, the key, and a curl line that works when pasted."""
     if as_json:
-        typer.echo(json.dumps({"url": ready.url, "admin_url": ready.admin_url, "key": ready.key}))
+        shown = {"url": ready.url, "admin_url": ready.admin_url, "key": ready.key}
+        typer.echo(json.dumps({**shown, **({"ca": str(ready.authority)} if ready.authority else {})}))
         return
     screen = Console(highlight=False, soft_wrap=True)
     key = ready.key or "$FAIRLEAD_API_KEY"
     screen.print(f"\n[bold]Ready in {ready.seconds:.1f} s[/bold]\n")
     screen.print(f"  URL      {ready.url}/v1")
     screen.print(f"  key      {ready.key or 'make one: fairlead keys create --tenant NAME --role ROLE'}")
+    if ready.authority:
+        screen.print(f"  CA       {ready.authority}")
     screen.print(f"  metrics  {ready.admin_url}/metrics\n")
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": "What is Fairlead?"}]})
+    trust = f"--cacert {ready.authority} " if ready.authority else ""
     # printed raw: a wrapped or coloured line would not work when pasted
     typer.echo(
-        f"curl {ready.url}/v1/chat/completions -H 'Authorization: Bearer {key}' "
+        f"curl {trust}{ready.url}/v1/chat/completions -H 'Authorization: Bearer {key}' "
         f"-H 'Content-Type: application/json' -d '{body}'"
     )
 
 
 def first_model(run: Run) -> str:
     """A model's name for the example."""
-    names = [service.name.rpartition("-")[0] for service in run.services if service.name != "gateway"]
+    names = [service.name.rpartition("-")[0] for service in run.services if not is_gateway(service.name)]
     return names[0] if names else "MODEL"
+
+
+def is_gateway(process: str) -> bool:
+    """Whether a process is one of the gateway's: an engine's name ends in a dash and a number."""
+    return "-" not in process
 
 
 def status_table(run: Run) -> Table:

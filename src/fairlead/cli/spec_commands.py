@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
@@ -58,7 +59,7 @@ def check(
     Example: fairlead check fairlead.yaml -e production
     """
     try:
-        spec = check_file(file, environment)
+        spec = check_file(file, environment, environ=os.environ)
     except UserError as error:
         if not as_json:
             raise

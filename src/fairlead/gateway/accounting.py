@@ -44,6 +44,10 @@ class Counters:
         self.duration: defaultdict[str, Histogram] = defaultdict(lambda: Histogram(DURATION.buckets))
         self.retries: defaultdict[str, int] = defaultdict(int)
         self.reloads: defaultdict[str, int] = defaultdict(int)
+        self.cost_nano: defaultdict[tuple[str, str], int] = defaultdict(int)  # by tenant and model
+        self.idempotent: defaultdict[str, int] = defaultdict(int)  # by what was done with a request
+        self.budget_warnings: defaultdict[str, int] = defaultdict(int)
+        self.webhooks: defaultdict[str, int] = defaultdict(int)  # by result
         self.log_dropped = 0
 
 
@@ -70,6 +74,8 @@ class Accounting:
         tokens[0] += usage.prompt_tokens
         tokens[1] += usage.cached_tokens
         tokens[2] += usage.completion_tokens
+        if usage.cost_nano:
+            counters.cost_nano[usage.tenant, usage.model] += usage.cost_nano
         counters.duration[usage.model].observe(usage.duration_ms / 1e3)
         if usage.ttft_ms is not None:
             counters.ttft[usage.model].observe(usage.ttft_ms / 1e3)

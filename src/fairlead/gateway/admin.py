@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from fairlead import __version__
 from fairlead.gateway import answers
-from fairlead.gateway.app import App
 from fairlead.gateway.exposition import exposition
 from fairlead.gateway.head import Refused, read_head
+
+if TYPE_CHECKING:
+    from fairlead.gateway.app import App
 
 MAX_HEAD_BYTES = 16 * 1024
 READ_TIMEOUT_S = 5.0
@@ -38,7 +41,7 @@ def readyz(app: App) -> Page:
 def status(app: App) -> Page:
     """What `fairlead status` shows."""
     models = {
-        name: [{"url": replica.url, "up": replica.up, "in_flight": replica.in_flight} for replica in model.replicas]
+        name: [{"url": replica.shown, "up": replica.up, "in_flight": replica.in_flight} for replica in model.replicas]
         for name, model in sorted(app.tables.models.items())
     }
     totals = app.accounting.counters.requests

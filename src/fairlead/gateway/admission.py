@@ -6,22 +6,37 @@ came to, so that the usual request is admitted by one look-up. Benchmark: bench/
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fairlead.gateway import answers
 from fairlead.gateway.answers import Refusal
 from fairlead.gateway.config import OPERATIONS
+from fairlead.gateway.desk import MODELS, MODELS_PATH
+from fairlead.gateway.desk import OPERATIONS as DESK_OPERATIONS
 from fairlead.gateway.head import Head, Refused
 from fairlead.gateway.length import without_length
 from fairlead.gateway.tables import Caller, RouteTable, Tables
 from fairlead.store.keys import ID_LENGTH, PREFIX, hash_of
 
-MODELS = "models"
-MODELS_PATH = b"/v1/models"
+if TYPE_CHECKING:
+    from fairlead.gateway.tokens import Tokens
+
+ONE_REQUEST = frozenset((b"x-request-id", b"expect", b"idempotency-key"))  # fields that make a head one request's own
 REMEMBERED_HEADS = 2048
+_PREFIX = PREFIX.encode()
 _ID_START = len(PREFIX)
 _ID_END = _ID_START + ID_LENGTH
+
+
+class KeysPending(Exception):
+    """Whose key signed the token is not known yet: ask again when `fetch` is done."""
+
+    def __init__(self, fetch: asyncio.Task[None]) -> None:
+        super().__init__("the key set is being fetched")
+        self.fetch = fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +48,10 @@ class Admitted:
     caller: Caller
 
 
-def admit(tables: Tables, head: Head, wall_now: float) -> Admitted:
-    """Let a head in. Raises Refused (401, 404, 405)."""
+def admit(tables: Tables, head: Head, wall_now: float, tokens: Tokens | None = None) -> Admitted:
+    """Let a head in. Raises Refused (401, 404, 405; by token also 403, 503) and KeysPending."""
     operation = operation_of(head)
-    return Admitted(head, operation, caller_of(tables, head, wall_now))
+    return Admitted(head, operation, caller_of(tables, head, wall_now, tokens))
 
 
 class Heads:
@@ -59,7 +74,7 @@ class Heads:
         """Keep a head whose like can be let in unread: nothing in it is for one request alone."""
         fields = admitted.head.fields
         split = without_length(block)
-        if split is None or admitted.head.chunked or b"x-request-id" in fields or b"expect" in fields:
+        if split is None or admitted.head.chunked or not ONE_REQUEST.isdisjoint(fields):
             return
         if len(self._seen) >= REMEMBERED_HEADS:
             self._seen.clear()
@@ -73,22 +88,29 @@ def operation_of(head: Head) -> str:
         if head.method != b"POST":
             raise Refused(answers.wrong_method("POST"))
         return operation
-    if head.path == MODELS_PATH or head.path.startswith(MODELS_PATH + b"/"):
+    is_models = head.path == MODELS_PATH or head.path.startswith(MODELS_PATH + b"/")
+    operation = MODELS if is_models else DESK_OPERATIONS.get(head.path)
+    if operation is not None:
         if head.method != b"GET":
             raise Refused(answers.wrong_method("GET"))
-        return MODELS
+        return operation
     raise Refused(answers.NOT_FOUND)
 
 
-def caller_of(tables: Tables, head: Head, wall_now: float) -> Caller:
-    """The caller behind the API key. Raises Refused (401)."""
+def caller_of(tables: Tables, head: Head, wall_now: float, tokens: Tokens | None) -> Caller:
+    """The caller behind the API key, or behind the token where tokens are taken. Raises Refused, KeysPending."""
     value = head.fields.get(b"authorization")
     if value is None:
         raise Refused(answers.NO_KEY)
     secret = value[7:]
     if value[:7].lower() != b"bearer ":
         raise Refused(answers.NO_KEY)
-    caller = tables.callers.get(secret[_ID_START:_ID_END].decode("latin-1"))
+    if tokens is not None and secret and not secret.startswith(_PREFIX):
+        return tokens.caller_of(secret, tables, wall_now)
+    key_id = secret[_ID_START:_ID_END].decode("latin-1")
+    caller = tables.callers.get(key_id)
+    if caller is None and secret.startswith(_PREFIX) and key_id not in tables.ended:
+        raise Refused(tables.unknown_key)
     if caller is None or not hmac.compare_digest(hash_of(secret), caller.hash) or caller.expires_at <= wall_now:
         raise Refused(answers.WRONG_KEY)
     return caller

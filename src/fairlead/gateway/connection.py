@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-import msgspec
-
+from fairlead.errors import UserError
 from fairlead.gateway import answers
-from fairlead.gateway.admission import MODELS, Admitted, admit, route_of
+from fairlead.gateway.admission import Admitted, KeysPending, admit
 from fairlead.gateway.answers import Refusal
-from fairlead.gateway.body import UNREADABLE, decode
+from fairlead.gateway.body import UNREADABLE
+from fairlead.gateway.counting import Counting
+from fairlead.gateway.desk import PATIENCE_S, Body
+from fairlead.gateway.entrance import Known, enter
 from fairlead.gateway.exchange import Exchange
 from fairlead.gateway.head import REQUEST_ID, Head, Refused, read_head
-from fairlead.gateway.tables import Caller, model_entry, visible
+from fairlead.gateway.tables import PATHS
 
 if TYPE_CHECKING:
     from fairlead.gateway.app import App
@@ -33,19 +35,8 @@ class ClientConnection(asyncio.Protocol):
     """One client. The app's sweep calls `on_deadline` once `deadline` (monotonic time) has passed."""
 
     __slots__ = (
-        "_admitted",
-        "_app",
-        "_buffer",
-        "_closing",
-        "_exchange",
-        "_left",
-        "_parts",
-        "_pumping",
-        "_request_id",
-        "_size",
-        "_state",
-        "_transport",
-        "deadline",
+        *("_admitted", "_app", "_buffer", "_closing", "_exchange", "_left", "_parts", "_pumping"),
+        *("_request_id", "_size", "_state", "_transport", "deadline"),
     )
 
     def __init__(self, app: App) -> None:
@@ -54,13 +45,12 @@ class ClientConnection(asyncio.Protocol):
         self._state = IDLE
         self._buffer = b""
         self._admitted: Admitted | None = None
-        self._closing = False
+        self._closing = self._pumping = False
         self._request_id = b""
         self._parts: list[bytes] = []
         self._left = 0  # bytes of the body still to come; of a chunked one, bytes still allowed on the wire
         self._size = 0
-        self._exchange: Exchange | None = None
-        self._pumping = False
+        self._exchange: Exchange | Counting | None = None
         self.deadline = FOREVER
 
     # -- the loop's side --------------------------------------------------------------------------------------------
@@ -167,13 +157,33 @@ class ClientConnection(asyncio.Protocol):
         if told is not None and REQUEST_ID.fullmatch(told):
             self._request_id = told
         try:
-            self._admitted = admit(app.tables, head, wall_now)
+            self._admitted = admit(app.tables, head, wall_now, app.tokens)
         except Refused as refused:
             self._refuse_keeping(refused.refusal, head)
             return self._state == IDLE
+        except KeysPending as pending:
+            self._wait(pending.fetch, block)
+            return False
         app.heads.remember(block, self._admitted)
         self._begin_body(head, head.length, app.config.limits.max_body_bytes)
         return self._state <= HEAD
+
+    def _wait(self, fetch: asyncio.Task[None], block: bytes) -> None:
+        """Look at a head again once the key set has been fetched; the fetch has a deadline of its own."""
+        self._state = BUSY
+        self.deadline = FOREVER
+        if self._transport is not None:
+            self._transport.pause_reading()
+        fetch.add_done_callback(lambda _: self._look_again(block))
+
+    def _look_again(self, block: bytes) -> None:
+        if self._state != BUSY:  # the client has left
+            return
+        self._state = IDLE
+        self._buffer = block + self._buffer
+        if self._transport is not None:
+            self._transport.resume_reading()
+        self._pump()
 
     def _begin_body(self, head: Head, length: int, max_bytes: int) -> None:
         if length > max_bytes:
@@ -244,46 +254,40 @@ class ClientConnection(asyncio.Protocol):
         if self._left < 0:
             raise Refused(answers.BODY_TOO_LARGE)
         self._state = BUSY
-        caller, operation = admitted.caller, admitted.operation
         try:
-            if operation == MODELS:
-                self._answer_models(caller, admitted.head.path)
+            if admitted.operation not in PATHS:
+                self._answer_here(app.desk.body(admitted))
                 return
-            body = decode(raw)
-            route = route_of(app.tables, caller, operation, body.model)
-            now = app.now()
-            exchange = Exchange(
-                app,
-                self,
-                request_id=self._request_id,
-                caller=caller,
-                operation=operation,
-                route=route,
-                raw=raw,
-                body=body,
-                started=now,
-            )
-        except UNREADABLE as error:
-            self._refuse(answers.bad_body(str(error)), close=False)
+            exchange = enter(app, self, admitted, raw, self._request_id)
+        except (Refused, *UNREADABLE) as error:
+            self.go_on(error if isinstance(error, Refused) else Refused(answers.bad_body(str(error))))
             return
-        except Refused as refused:
-            self._refuse(refused.refusal, close=False)
+        except Known as known:
+            self.send(known.answer)
+            self.answered()
             return
-        self.deadline = now + route.timeout_s
+        self.deadline = exchange.deadline
         app.retry_budget = app.retry_budget.earn()
         self._exchange = exchange
-        exchange.start()
+        exchange.begin()
 
-    def _answer_models(self, caller: Caller, path: bytes) -> None:
-        name = path[len(b"/v1/models/") :].decode("latin-1")
-        if not name:
-            body = caller.models_body
-        elif name in visible(caller.allowed):
-            body = msgspec.json.encode(model_entry(name))
-        else:
-            raise Refused(answers.unknown_model(name))
+    def _answer_here(self, body: Body) -> None:
+        """What needs no engine; at once, or when it has been found out."""
+        if not isinstance(body, bytes):
+            self.deadline = self._app.now() + PATIENCE_S
+            body.add_done_callback(self._answer_found)
+            return
         self.send(answers.head(200, answers.JSON, self._request_id, len(body), close=self.must_close()) + body)
         self.answered()
+
+    def _answer_found(self, task: asyncio.Task[bytes]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if self._state != BUSY:  # the client has left
+            return
+        if task.cancelled() or isinstance(error, UserError):
+            self._refuse(answers.LEDGER_UNREAD, close=False)
+        else:
+            self._answer_here(task.result())
 
     @property
     def speaks_11(self) -> bool:
@@ -349,13 +353,25 @@ class ClientConnection(asyncio.Protocol):
             self._buffer = self._buffer[length:]
             self._refuse(refusal, close=False, bodyless=bodyless)
 
-    def _refuse(self, refusal: Refusal, *, close: bool, bodyless: bool = False) -> None:
+    def go_on(self, found: Exchange | Refused) -> None:
+        """What could not be told at once: the request is refused, or here is its exchange."""
+        if isinstance(found, Refused):
+            self._refuse(found.refusal, close=False, headers=found.headers)
+            return
+        self._exchange = found
+        found.begin()
+
+    def outlived(self, exchange: Exchange) -> bool:
+        """Whether an exchange goes on without its client: only where a recorder stands between the two."""
+        return False
+
+    def _refuse(self, refusal: Refusal, *, close: bool, bodyless: bool = False, headers: bytes = b"") -> None:
         """Say no. With `close` nothing more is read from this client; what it still sends is dropped."""
         app, admitted = self._app, self._admitted
         caller, operation = (admitted.caller.key_id, admitted.operation) if admitted is not None else ("", "")
         app.accounting.refused(refusal.status, refusal.code, self._request_id.decode("latin-1"), caller, operation)
         closing = close or self.must_close()
-        answer = answers.refuse(refusal, self._request_id, close=closing)
+        answer = answers.refuse(refusal, self._request_id, headers, close=closing)
         self.send(answer[: answer.index(b"\r\n\r\n") + 4] if bodyless else answer)
         if not close:
             self.answered()

@@ -5,33 +5,39 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from fairlead.gateway import answers
 from fairlead.gateway.answers import Refusal
-from fairlead.gateway.body import UNREADABLE, Body, for_engine
+from fairlead.gateway.body import Body, for_engine
+from fairlead.gateway.client import Client
+from fairlead.gateway.engine_errors import openai_error
+from fairlead.gateway.head import Refused
 from fairlead.gateway.relay import Dechunker, EventRelay, Head, Malformed, Tokens, usage_of
 from fairlead.gateway.tables import Caller, RouteTable, request_head
 from fairlead.gateway.upstream import Replica, UpstreamConnection
 from fairlead.policy.balance import pick
+from fairlead.policy.estimate import learned, prompt_tokens
 from fairlead.store.usage import Usage
 
 if TYPE_CHECKING:
     from fairlead.gateway.app import App
-    from fairlead.gateway.connection import ClientConnection
+    from fairlead.gateway.consumption import Admission
+    from fairlead.gateway.waiting import Turn
 
 MAX_COLLECTED_BYTES = 256 * 1024 * 1024
 TRY_ANOTHER = frozenset({502, 503})
 CLIENT_LEFT = 499
-TOO_LONG = "maximum context length"  # every engine says it in these words, and not all by the code
 EVENT_STREAM = b"text/event-stream"
 NO_CACHE = b"cache-control: no-cache\r\n"
 USAGE_ON_REQUEST = frozenset({"chat", "completions"})
 
 
 class Exchange:
-    """The state of one request between a client and an engine."""
+    """The state of one request between a client and an engine.
 
+    `admission` is what it holds of limits and budgets, `turn` its place in a model that tenants share fairly.
+    """
+
+    turn: Turn | None = None
     _events: EventRelay | None = None
     _dechunker: Dechunker | None = None
     _upstream: UpstreamConnection | None = None
@@ -48,7 +54,7 @@ class Exchange:
     def __init__(
         self,
         app: App,
-        client: ClientConnection,
+        client: Client,
         *,
         request_id: bytes,
         caller: Caller,
@@ -57,6 +63,7 @@ class Exchange:
         raw: bytes,
         body: Body,
         started: float,
+        admission: Admission | None = None,
     ) -> None:
         self._app = app
         self._client = client
@@ -67,10 +74,22 @@ class Exchange:
         self._body = body
         self._request_bytes = len(raw)
         self._started = started
+        self.deadline = started + route.timeout_s
+        self.admission = admission
         ask_usage = bool(body.stream) and operation in USAGE_ON_REQUEST and not body.wants_usage
         self._payload = for_engine(raw, body, route.model.upstream_model, ask_usage=ask_usage)
 
     # -- sending ----------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Start now; or when it is its turn, where tenants share the model."""
+        app = self._app
+        room = app.rooms.get(self._route.model.name) if app.rooms else None
+        if room is None or self.admission is None or app.consumption is None:
+            self.start()
+            return
+        now = app.wall()
+        room.enter(self, app.consumption.entry(self.caller, self.admission, now), now)
 
     def start(self) -> None:
         """Send the request to the replica with the least work, or refuse."""
@@ -188,7 +207,8 @@ class Exchange:
         assert self._answer_head is not None
         length = None if self._client.speaks_11 else -1
         kind = self._answer_head.content_type
-        return answers.head(200, kind, self.request_id, length, NO_CACHE, close=self._client.must_close())
+        extra = NO_CACHE + self.admission.headers() if self.admission is not None else NO_CACHE
+        return answers.head(200, kind, self.request_id, length, extra, close=self._client.must_close())
 
     def _collect(self, piece: bytes) -> None:
         head = self._answer_head
@@ -225,6 +245,8 @@ class Exchange:
         self._release(keep=True)
         self._account(head.status, usage)
         extra = b"retry-after: %b\r\n" % head.retry_after if head.retry_after else b""
+        if self.admission is not None:
+            extra += self.admission.headers()
         self._answering = True
         self._client.send(
             answers.head(head.status, content_type, self.request_id, len(body), extra, close=self._client.must_close())
@@ -236,11 +258,13 @@ class Exchange:
 
     def abandon(self) -> None:
         """The client has left: stop the engine's work at once and charge what was generated."""
+        if self._client.outlived(self):
+            return
         if self._connecting is not None:
             self._connecting.cancel()
         self._leave_replica()
         if not self._accounted:
-            self._account(CLIENT_LEFT, None)
+            self._account(CLIENT_LEFT, None, reached=self.turn is None or not self.turn.entry.waiting)
 
     def expire(self) -> None:
         """The deadline has passed."""
@@ -288,8 +312,22 @@ class Exchange:
     def _refuse(self, refusal: Refusal) -> None:
         if not self._accounted:
             self._account(refusal.status, None, reached=False)
+        extra = self.admission.headers() if self.admission is not None else b""
+        self._say_no(refusal, extra)
+
+    def turn_away(self, refused: Refused) -> None:
+        """It waited for its turn, and is not going to get one: as if it had never been admitted."""
+        self._accounted = True
+        app = self._app
+        if self.admission is not None:
+            self.admission.cancel(app.wall())
+        refusal, request_id = refused.refusal, self.request_id.decode()
+        app.accounting.refused(refusal.status, refusal.code, request_id, self.caller.key_id, self._operation)
+        self._say_no(refusal, refused.headers + (self.admission.headers() if self.admission is not None else b""))
+
+    def _say_no(self, refusal: Refusal, extra: bytes) -> None:
         self._answering = True
-        self._client.send(answers.refuse(refusal, self.request_id, close=self._client.must_close()))
+        self._client.send(answers.refuse(refusal, self.request_id, extra, close=self._client.must_close()))
         self._client.answered()
 
     def _leave_replica(self) -> None:
@@ -318,12 +356,15 @@ class Exchange:
         estimated = usage is None and reached and status in {200, CLIENT_LEFT, 502, 504}
         if usage is not None:
             prompt, cached, completion = usage.prompt, usage.cached, usage.completion
-            if prompt > 0:
-                model.bytes_per_token += 0.05 * (self._request_bytes / prompt - model.bytes_per_token)
+            model.bytes_per_token = learned(model.bytes_per_token, self._request_bytes, prompt)
         elif estimated:
-            prompt, cached, completion = self._prompt_estimate(model.bytes_per_token), 0, self._relayed_tokens()
+            head, events = self._answer_head, self._events
+            told = head.prompt_tokens if head is not None else None
+            prompt = told if told is not None else prompt_tokens(self._request_bytes, model.bytes_per_token)
+            cached, completion = 0, events.generated(self._operation) if events is not None else 0
         else:
             prompt = cached = completion = 0
+        cost = self._settle(prompt, cached, completion, now) if self.admission is not None else 0
         record = Usage(
             app.wall_offset + now,
             self.request_id.decode(),
@@ -339,6 +380,7 @@ class Exchange:
             self._ttft_ms,
             (now - self._started) * 1e3,
             estimated,
+            cost,
         )
         try:
             app.accounting.record(record)
@@ -348,30 +390,10 @@ class Exchange:
             if status == 200:
                 raise
 
-    def _prompt_estimate(self, bytes_per_token: float) -> int:
-        head = self._answer_head
-        if head is not None and head.prompt_tokens is not None:
-            return head.prompt_tokens
-        return max(1, round(self._request_bytes / bytes_per_token))
-
-    def _relayed_tokens(self) -> int:
-        """One event carries one token; the first event of a chat carries the role alone."""
-        if self._events is None:
-            return 0
-        return max(0, self._events.events - (self._operation == "chat"))
-
-
-def openai_error(status: int, body: bytes) -> bytes:
-    """An engine's error as OpenAI's clients expect it; one that already is goes through untouched."""
-    try:
-        told = msgspec.json.decode(body)
-    except UNREADABLE:
-        told = None
-    error = told.get("error") if isinstance(told, dict) else None
-    if not isinstance(error, dict) or not isinstance(error.get("message"), str):
-        message = body.decode("utf-8", "replace")[:500] or "The engine gave no reason."
-        kind = "server_error" if status >= 500 else "invalid_request_error"
-        return Refusal(status, "engine_error", message, kind).body()
-    if status == 400 and TOO_LONG in error["message"] and error.get("code") != "context_length_exceeded":
-        return msgspec.json.encode({"error": {**error, "code": "context_length_exceeded"}})
-    return body
+    def _settle(self, prompt: int, cached: int, completion: int, now: float) -> int:
+        """Give back what was held; what it cost in billionths."""
+        assert self.admission is not None
+        wall_now = self._app.wall_offset + now
+        if self.turn is not None:
+            self.turn.end(prompt, completion, wall_now)
+        return self.admission.settle(prompt, cached, completion, wall_now)

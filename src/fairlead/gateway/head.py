@@ -24,6 +24,7 @@ ONCE = frozenset(
         b"content-length",
         b"expect",
         b"host",
+        b"idempotency-key",
         b"transfer-encoding",
         b"x-request-id",
     )
@@ -32,11 +33,12 @@ KEPT = ONCE | {b"connection"}
 
 
 class Refused(Exception):
-    """The request cannot be taken; carries what the client is told."""
+    """The request cannot be taken; carries what the client is told, and further headers of the answer."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: Refusal, headers: bytes = b"") -> None:
         super().__init__(refusal.message)
         self.refusal = refusal
+        self.headers = headers
 
 
 class Head:

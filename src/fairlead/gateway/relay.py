@@ -280,6 +280,10 @@ class EventRelay:
             return out + self.end()
         return out
 
+    def generated(self, operation: str) -> int:
+        """Tokens passed on: one event carries one token; the first event of a chat carries the role alone."""
+        return max(0, self.events - (operation == "chat"))
+
     def end(self) -> bytes:
         """The engine has said all: what is left to send."""
         rest, self._held = self._held, b""

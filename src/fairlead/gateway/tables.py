@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from fairlead.gateway import answers
+from fairlead.gateway.answers import Refusal
 from fairlead.gateway.config import OPERATIONS, Config
 from fairlead.gateway.upstream import Replica
-from fairlead.store.keys import Key
+from fairlead.store.contract import KnownKeys
+from fairlead.store.keys import Freshness, Key
 
 REQUEST_HEAD = (
     b"POST %b%b HTTP/1.1\r\nhost: %b\r\ncontent-type: application/json\r\n%b"
     b"content-length: %d\r\nx-request-id: %b\r\n\r\n"
 )
-PATHS = {operation: path for path, operation in OPERATIONS.items()}
+TOKENIZE = "tokenize"  # nothing that callers ask for
+PATHS = {**{operation: path for path, operation in OPERATIONS.items()}, TOKENIZE: b"/tokenize"}
 
 
 @dataclass(slots=True)
@@ -29,6 +33,7 @@ class ModelTable:
     engine_headers: bytes
     turn: int = 0
     bytes_per_token: float = 4.0  # a usual figure for English text; follows what the engine reports
+    exact_prompts: bool = False  # the engine's tokenizer counts them before a call
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,12 @@ class Tables:
     models: Mapping[str, ModelTable]
     routes: Mapping[str, RouteTable]
     callers: Mapping[str, Caller] = field(default_factory=dict)
+    ended: frozenset[str] = frozenset()  # ids of keys that worked once
+    unknown_key: Refusal = answers.WRONG_KEY  # what a key is told that is in neither
+    keys_freshness: Freshness = "fresh"
+    keys_version: object = None  # of the store, when the callers were taken up
+    rights: Mapping[str, Mapping[str, Mapping[str, RouteTable]]] = field(default_factory=dict)  # by role
+    bodies: Mapping[str, bytes] = field(default_factory=dict)  # the answer to GET /v1/models, by role
 
 
 def build(config: Config, replicas: Mapping[str, Replica], engine_keys: Mapping[str, str]) -> Tables:
@@ -72,31 +83,48 @@ def build(config: Config, replicas: Mapping[str, Replica], engine_keys: Mapping[
             frozenset(model.operations),
             tuple(replicas[url] for url in model.upstreams),
             f"authorization: Bearer {engine_keys[name]}\r\n".encode() if name in engine_keys else b"",
+            exact_prompts=model.exact_prompts,
         )
         for name, model in config.models.items()
     }
     routes = {name: RouteTable(name, models[route.model], route.timeout_s) for name, route in config.routes.items()}
-    return Tables(config, models, routes)
+    tables = Tables(config, models, routes)
+    tables.rights = {role: allowed(tables, role) for role in config.roles}
+    tables.bodies = {role: models_body(visible(rights)) for role, rights in tables.rights.items()}
+    return tables
+
+
+def take_up(tables: Tables, known: KnownKeys, now: float) -> None:
+    """Let the callers of all known keys in. While the database is away, a key that we do not know may be a good one."""
+    tables.keys_version = known.version()  # first: what changes from here on is seen as a change
+    freshness, keys = known.freshness(), known.all()
+    tables.keys_freshness = freshness
+    tables.callers = callers(tables, keys, now)
+    tables.ended = frozenset(key.id for key in keys) - tables.callers.keys()
+    tables.unknown_key = answers.WRONG_KEY if freshness == "fresh" else answers.KEYS_UNAVAILABLE
 
 
 def callers(tables: Tables, keys: Iterable[Key], now: float) -> dict[str, Caller]:
     """Every key that works now, by its id. A key of a role that the file does not know may do nothing."""
-    rights = {role: allowed(tables, role) for role in tables.config.roles}
-    bodies = {role: models_body(visible(rights[role])) for role in rights}
-    nothing: Mapping[str, Mapping[str, RouteTable]] = {}
     return {
-        key.id: Caller(
-            key.hash,
-            key.tenant,
-            key.id,
-            key.role,
-            key.expires_at if key.expires_at is not None else float("inf"),
-            rights.get(key.role, nothing),
-            bodies.get(key.role, models_body(())),
+        key.id: caller_for(
+            tables,
+            key_id=key.id,
+            tenant=key.tenant,
+            role=key.role,
+            expires_at=key.expires_at if key.expires_at is not None else float("inf"),
+            hash=key.hash,
         )
         for key in keys
         if key.state(now) == "active"
     }
+
+
+def caller_for(tables: Tables, *, key_id: str, tenant: str, role: str, expires_at: float, hash: bytes = b"") -> Caller:
+    """Who calls by a key or by a token (which has no hash). Of a role that the file does not know: may do nothing."""
+    nothing: Mapping[str, Mapping[str, RouteTable]] = {}
+    body = tables.bodies.get(role) or models_body(())
+    return Caller(hash, tenant, key_id, role, expires_at, tables.rights.get(role, nothing), body)
 
 
 def allowed(tables: Tables, role: str) -> dict[str, dict[str, RouteTable]]:

@@ -32,9 +32,10 @@ class Listener(Protocol):
 class Replica:
     """One engine process: its address, its idle connections, its work, and whether it takes requests."""
 
-    def __init__(self, url: str, health_path: str) -> None:
+    def __init__(self, url: str, health_path: str, shown: str = "") -> None:
         parts = urlsplit(url)
         self.url = url
+        self.shown = shown or url  # a URL may come from a variable, and then it is not shown
         self.host = parts.hostname or ""
         self.tls = ssl.create_default_context() if parts.scheme == "https" else None
         self.port = parts.port or (443 if self.tls else 80)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -37,6 +39,23 @@ def admin_page(run: Run, path: str) -> dict[str, Any]:
             hint="`fairlead logs gateway`",
             exit_code=EXIT_FAILED,
         ) from error
+
+
+def trusted(layout: Layout, certificate: Path | None = None) -> ssl.SSLContext:
+    """Whose certificates count: this machine's authorities, and the service's own where it has one.
+
+    `certificate` is what the gateway is shown where it asks for one. Raises UserError when it cannot be used.
+    """
+    context = ssl.create_default_context()
+    if layout.authority.exists():
+        context.load_verify_locations(layout.authority)
+    if certificate is not None:
+        try:
+            context.load_cert_chain(certificate)
+        except OSError as error:  # ssl.SSLError is one
+            reason = error.strerror or "no certificate with its key"
+            raise UserError(f"the certificate cannot be used: {reason}", where=str(certificate)) from error
+    return context
 
 
 def own_key(layout: Layout, given: str | None) -> str:

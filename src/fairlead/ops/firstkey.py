@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 
 from fairlead.ops.layout import Layout
 from fairlead.ops.runfile import replace
 from fairlead.spec.types import Role, Spec
-from fairlead.store.keys import KeyStore, id_of
+from fairlead.store.keys import id_of
+from fairlead.store.stores import Place, open_keys
 
 TENANT = "local"
 
 
-def laptop_key(spec: Spec, layout: Layout) -> str | None:
+def laptop_key(spec: Spec, place: Place, layout: Layout) -> str | None:
     """The key in clear, made now if there is none that works; None where keys are given out by people."""
     if spec.environment != "laptop":
         return None
-    keys = KeyStore(layout.keys)
-    try:
+    with contextlib.closing(open_keys(place)) as keys:
         kept = layout.laptop_key.read_text().strip() if layout.laptop_key.exists() else ""
         working = {key.id: key for key in keys.all() if key.state(time.time()) == "active"}
         found = working.get(id_of(kept))
@@ -30,8 +31,6 @@ def laptop_key(spec: Spec, layout: Layout) -> str | None:
         )
         replace(layout.laptop_key, f"{secret}\n".encode())
         return secret
-    finally:
-        keys.close()
 
 
 def widest(roles: Mapping[str, Role]) -> str:

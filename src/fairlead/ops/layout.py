@@ -30,6 +30,11 @@ class Layout:
         return self.state / "gateway.json"
 
     @property
+    def authority(self) -> Path:
+        """The certificate of the local authority, where `gateway.tls.self_signed` makes one."""
+        return self.state / "tls" / "ca.crt"
+
+    @property
     def run_json(self) -> Path:
         """What runs now, for `status` and `down`."""
         return self.state / "run.json"

@@ -6,8 +6,9 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -18,11 +19,15 @@ from fairlead.errors import EXIT_FAILED, UserError
 from fairlead.ops import runfile
 from fairlead.ops.firstkey import laptop_key
 from fairlead.ops.layout import Layout
+from fairlead.ops.place import place_for
 from fairlead.ops.runfile import Run, Service
-from fairlead.ops.workers import admin_url, engines, fetch_models, gateway_worker, public_url
+from fairlead.ops.workers import admin_url, engines, fetch_models, gateway_workers, public_url
 from fairlead.render.gateway import gateway_config, gateway_text
 from fairlead.spec.load import load
 from fairlead.spec.types import Spec
+from fairlead.spec.variables import names_used, with_values
+from fairlead.store.stores import Place
+from fairlead.variables import masked
 
 READY_TIMEOUT_S = 20.0
 READY_POLL_S = 0.05
@@ -37,6 +42,7 @@ class Ready:
     admin_url: str
     key: str | None
     seconds: float
+    authority: Path | None = None  # the certificate of our own authority, where it signed the gateway's
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +60,13 @@ class Up:
     """One running `up`. `run` returns when it was told to stop and all is down."""
 
     layout: Layout
-    spec: Spec
+    spec: Spec  # as it was written: what is compiled and shown
+    resolved: Spec  # with the values of its variables: what the engines are started by
+    place: Place  # of the keys and the ledger
     overlay: str | None
     observer: Observer
     began: float = field(default_factory=time.monotonic)
+    hide: Callable[[str], str] = lambda text: text  # takes the values of variables out of what is written
     started_at: float = field(default_factory=time.time)
     engines: Supervisor = field(default_factory=Supervisor)
     gateway: Supervisor = field(default_factory=Supervisor)
@@ -70,11 +79,11 @@ class Up:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, told.set)
         self.write()
-        folders = await asyncio.to_thread(fetch_models, self.spec, self.layout, self.observer.progress)
-        plan = engines(self.spec, self.layout, folders)
+        folders = await asyncio.to_thread(fetch_models, self.resolved, self.layout, self.observer.progress)
+        plan = engines(self.resolved, self.layout, folders)
         config = gateway_config(self.spec, state_dir=self.layout.state, upstreams=plan.upstreams)
         runfile.replace(self.layout.gateway_json, gateway_text(config).encode())
-        key = laptop_key(self.spec, self.layout)
+        key = laptop_key(self.spec, self.place, self.layout)
         stopped = asyncio.create_task(told.wait())
         try:
             starting = asyncio.create_task(self._start(plan.workers))
@@ -86,7 +95,8 @@ class Up:
             starting.result()
             self._become("ready")
             elapsed = time.monotonic() - self.began
-            self.observer.ready(Ready(public_url(self.spec), admin_url(self.spec), key, elapsed))
+            authority = self.layout.authority if self.spec.gateway.tls and self.spec.gateway.tls.self_signed else None
+            self.observer.ready(Ready(public_url(self.spec), admin_url(self.spec), key, elapsed, authority))
             await self._until(stopped)
         finally:
             stopped.cancel()
@@ -98,15 +108,14 @@ class Up:
     async def _start(self, workers: Sequence[WorkerSpec]) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.engines.start(workers, self._changed))
-            tasks.create_task(self.gateway.start([gateway_worker(self.spec, self.layout)], self._changed))
-        await until_ready(admin_url(self.spec))
+            tasks.create_task(self.gateway.start(gateway_workers(self.spec, self.layout), self._changed))
+        for number in range(self.spec.gateway.replicas):
+            await until_ready(admin_url(self.spec, number))
 
     async def _until(self, stopped: asyncio.Task[bool]) -> None:
         """Until told to stop, or until a supervisor gives up."""
-        watched = {
-            asyncio.create_task(self.engines.wait()),
-            asyncio.create_task(self.gateway.wait()),
-        }
+        supervisors = [each for each in (self.engines, self.gateway) if each.snapshot()]  # all models may be remote
+        watched = {asyncio.create_task(each.wait()) for each in supervisors}
         try:
             done, _ = await asyncio.wait({stopped, *watched}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -136,24 +145,26 @@ class Up:
                 url=public_url(self.spec),
                 admin_url=admin_url(self.spec),
                 started_at=self.started_at,
-                services=tuple(service(status) for status in services),
+                services=tuple(service(status, self.hide) for status in services),
                 overlay=self.overlay,
                 error=error,
             ),
         )
 
 
-def up(file: Path, environment: str | None, observer: Observer) -> None:
+def up(file: Path, environment: str | None, observer: Observer, environ: Mapping[str, str]) -> None:
     """Run the service that `file` declares until told to stop. Raises UserError."""
-    spec = load(file, environment)
+    spec = load(file, environment, environ=environ)
     layout = Layout.beside(file)
+    place = place_for(spec, layout, environ)
     layout.make()
     with runfile.held(layout):
-        running = Up(layout, spec, environment, observer)
+        hide = partial(masked, names=names_used(spec), environ=environ)
+        running = Up(layout, spec, with_values(spec, environ), place, environment, observer, hide=hide)
         try:
             asyncio.run(running.run())
         except (UserError, BaseExceptionGroup) as raised:
-            error = user_error(raised)
+            error = hidden(user_error(raised), hide)
             running.write(str(error))
             raise error from None
         layout.run_json.unlink(missing_ok=True)
@@ -178,7 +189,16 @@ def leaves(group: BaseExceptionGroup[UserError]) -> Iterator[UserError]:
             yield error
 
 
-def service(status: WorkerStatus) -> Service:
+def hidden(error: UserError, hide: Callable[[str], str]) -> UserError:
+    """The error without the values of variables."""
+    problems = [
+        replace(problem, message=hide(problem.message), where=hide(problem.where), hint=hide(problem.hint))
+        for problem in error.problems
+    ]
+    return UserError(problems=problems, exit_code=error.exit_code)
+
+
+def service(status: WorkerStatus, hide: Callable[[str], str]) -> Service:
     """A worker as run.json shows it."""
     return Service(
         name=status.name,
@@ -187,7 +207,7 @@ def service(status: WorkerStatus) -> Service:
         pid=status.pid,
         restarts=status.restarts,
         ready_s=status.ready_s,
-        last_error=status.last_error,
+        last_error=hide(status.last_error),
     )
 
 

@@ -120,27 +120,34 @@ def interpreter(declared: str | None, base: Path) -> str:
     return str(base / Path(declared).expanduser()) if "/" in declared else declared
 
 
-def gateway_worker(spec: Spec, layout: Layout) -> WorkerSpec:
-    """The gateway's process."""
+def gateway_workers(spec: Spec, layout: Layout) -> list[WorkerSpec]:
+    """The gateway's processes: `gateway`, `gateway.1`, ... (no engine's name has a dot so near its end)."""
+    return [gateway_worker(spec, layout, number) for number in range(spec.gateway.replicas)]
+
+
+def gateway_worker(spec: Spec, layout: Layout, number: int = 0) -> WorkerSpec:
+    """One of the gateway's processes."""
+    name = f"gateway.{number}" if number else "gateway"
     return WorkerSpec(
-        name="gateway",
-        argv=(sys.executable, "-m", "fairlead.gateway", str(layout.gateway_json)),
+        name=name,
+        argv=(sys.executable, "-m", "fairlead.gateway", str(layout.gateway_json), str(number)),
         env={},
-        url=admin_url(spec),
+        url=admin_url(spec, number),
         health_path="/healthz",
-        log=layout.logs / "gateway.log",
+        log=layout.logs / f"{name}.log",
         start_timeout_s=GATEWAY_START_TIMEOUT_S,
     )
 
 
 def public_url(spec: Spec) -> str:
     """Where callers on this machine reach the gateway."""
-    return f"http://{reachable(spec.gateway.host)}:{spec.gateway.port}"
+    scheme = "https" if spec.gateway.tls else "http"
+    return f"{scheme}://{reachable(spec.gateway.host)}:{spec.gateway.port}"
 
 
-def admin_url(spec: Spec) -> str:
-    """Where /metrics and /status are."""
-    return f"http://{reachable(spec.gateway.admin_host)}:{spec.gateway.admin_port}"
+def admin_url(spec: Spec, number: int = 0) -> str:
+    """Where /metrics and /status of a replica are."""
+    return f"http://{reachable(spec.gateway.admin_host)}:{spec.gateway.admin_port + number}"
 
 
 def reachable(host: str) -> str:

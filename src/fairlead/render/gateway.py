@@ -7,7 +7,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fairlead.spec.types import EVERYTHING, AnyModel, Gateway, Limits, RemoteModel, Role, Spec
+from fairlead.render.consumption import consumption
+from fairlead.render.store import store
+from fairlead.spec.types import (
+    ADMIN_OPERATIONS,
+    ALL_ADMIN,
+    EVERYTHING,
+    AnyModel,
+    Gateway,
+    Jwt,
+    Limits,
+    RemoteModel,
+    Role,
+    Spec,
+    Tls,
+)
+from fairlead.variables import has_variable
 
 VERSION = 1
 
@@ -26,12 +41,17 @@ def gateway_config(spec: Spec, *, state_dir: Path | str, upstreams: Mapping[str,
         "state_dir": str(state_dir),
         "listen": {"host": spec.gateway.host, "port": spec.gateway.port},
         "admin": {"host": spec.gateway.admin_host, "port": spec.gateway.admin_port},
+        "replicas": spec.gateway.replicas,
+        "store": store(spec.store),
+        "tls": tls(spec.gateway.tls, Path(state_dir)),
+        "jwt": jwt(spec.access.jwt),
         "limits": limits(spec.gateway.limits),
         "drain_timeout_s": spec.gateway.drain_timeout,
         "retry": retry(spec.gateway),
         "models": {name: model(name, spec.models[name], upstreams) for name in sorted(spec.models)},
         "routes": routes(spec),
         "roles": {name: role(spec.access.roles[name], spec) for name in sorted(spec.access.roles)},
+        **consumption(spec),
     }
 
 
@@ -52,6 +72,42 @@ def limits(limits: Limits) -> dict[str, int | float]:
     }
 
 
+def tls(tls: Tls | None, state_dir: Path) -> dict[str, Any] | None:
+    """The listener's certificate. Relative files are beside the spec, as the folder of the state is."""
+    if tls is None:
+        return None
+    own = state_dir / "tls"
+    return {
+        "certificate": str(own / "server.crt") if tls.self_signed else beside(tls.certificate, state_dir),
+        "key": str(own / "server.key") if tls.self_signed else beside(tls.key, state_dir),
+        "client_ca": beside(tls.client_ca, state_dir),
+        "self_signed": tls.self_signed,
+    }
+
+
+def beside(file: str | None, state_dir: Path) -> str:
+    """A file's path from the spec's folder; the gateway finds the one that a variable names."""
+    if not file or has_variable(file):
+        return file or ""
+    return str(state_dir.parent / file)
+
+
+def jwt(jwt: Jwt | None) -> dict[str, Any] | None:
+    """Whose tokens are taken, and what they say."""
+    if jwt is None:
+        return None
+    return {
+        "issuer": jwt.issuer,
+        "audience": jwt.audience,
+        "jwks_url": jwt.jwks_url,
+        "algorithms": list(jwt.algorithms),
+        "tenant_claim": jwt.tenant_claim,
+        "role_claim": jwt.role_claim,
+        "leeway_s": jwt.leeway,
+        "stale_for_s": jwt.stale_for,
+    }
+
+
 def retry(gateway: Gateway) -> dict[str, int | float]:
     """Tries of one request, and retries as a share of all."""
     return {"attempts": gateway.retry.attempts, "budget": gateway.retry.budget}
@@ -69,6 +125,9 @@ def model(name: str, model: AnyModel, upstreams: Mapping[str, Sequence[str]]) ->
         "api_key_env": (remote.api_key_env if remote else None) or "",
         "health_path": remote.health_path if remote else "/health",
         "operations": list(model.operations),
+        "max_model_len": getattr(model, "max_model_len", None) or 0,
+        "max_num_seqs": getattr(model, "max_num_seqs", None) or 0,
+        "exact_prompts": getattr(model, "prompt_tokens", "") == "exact",
     }
 
 
@@ -85,4 +144,10 @@ def routes(spec: Spec) -> dict[str, dict[str, Any]]:
 def role(role: Role, spec: Spec) -> dict[str, list[str]]:
     """The public names and operations of a role, written out: the gateway knows no wildcard."""
     names = {*spec.models, *spec.routes} if EVERYTHING in role.models else {*role.models}
-    return {"models": sorted(names), "operations": list(role.operations)}
+    return {"models": sorted(names), "operations": operations(role)}
+
+
+def operations(role: Role) -> list[str]:
+    """The operations of a role, those of admin:* written out."""
+    plain = [operation for operation in role.operations if operation != ALL_ADMIN]
+    return list(dict.fromkeys([*plain, *(ADMIN_OPERATIONS if ALL_ADMIN in role.operations else ())]))

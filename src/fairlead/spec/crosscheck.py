@@ -11,10 +11,16 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
+from fairlead.spec import consumption_checks, store_checks
+from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
+from fairlead.spec.consumption_checks import Consumption
 from fairlead.spec.problems import Finding, nearest
 from fairlead.spec.profiles import Profile, profile_of
 from fairlead.spec.source import is_gguf
+from fairlead.spec.store import Store
 from fairlead.spec.types import (
+    ADMIN_OPERATIONS,
+    ALL_ADMIN,
     ENGINES,
     EVERYTHING,
     AnyModel,
@@ -63,7 +69,11 @@ class Parts:
 def crosscheck(values: Mapping[str, Any]) -> list[Finding]:
     """Every contradiction between the parts of a file (its defaults filled in)."""
     parts = _parts(values)
-    return [finding for check in _CHECKS for finding in check(parts)]
+    found = [finding for check in _CHECKS for finding in check(parts)]
+    consumption = _consumption(values, parts)
+    store = _sound(Store, values["store"]) if values.get("store") is not None else None
+    found += store_checks.findings(store, parts.gateway, _counted(consumption))
+    return [*found, *consumption_checks.findings(consumption)]
 
 
 def _route_names(parts: Parts) -> Iterator[Finding]:
@@ -91,16 +101,22 @@ def _idle_roles(parts: Parts) -> Iterator[Finding]:
             continue
         offers = [parts.offers.get(parts.model_behind(name)) for name in parts.usable_by(role)]
         for index, operation in enumerate(role.operations if offers else ()):
-            if all(offer is not None and operation not in offer for offer in offers):
+            if not is_admin(operation) and all(offer is not None and operation not in offer for offer in offers):
                 path = ("access", "roles", role_name, "operations", index)
                 hint = "add it to a model's operations, or leave it out"
                 yield Finding(path, f"none of its models offers {operation}", hint)
 
 
+def is_admin(operation: str) -> bool:
+    """Whether an operation is asked of the gateway and not of a model."""
+    return operation == ALL_ADMIN or operation in ADMIN_OPERATIONS
+
+
 def _unreachable_models(parts: Parts) -> Iterator[Finding]:
     if None in parts.roles.values() or not parts.roles:
         return
-    reachable = {parts.model_behind(name) for role in parts.roles.values() if role for name in parts.usable_by(role)}
+    users = [role for role in parts.roles.values() if role and not all(map(is_admin, role.operations))]
+    reachable = {parts.model_behind(name) for role in users for name in parts.usable_by(role)}
     for name in parts.models:
         if name not in reachable:
             yield Finding(("models", name), "no role may use it", "name it in access.roles.*.models", at_key=True)
@@ -111,6 +127,18 @@ def _ports(parts: Parts) -> Iterator[Finding]:
         hint = "the admin listener needs a port of its own"
         written = "admin_port" if "admin_port" in parts.gateway.model_fields_set else "port"
         yield Finding(("gateway", written), f"port {parts.gateway.port} serves callers and admin", hint)
+
+
+def _tls(parts: Parts) -> Iterator[Finding]:
+    tls = parts.gateway.tls if parts.gateway else None
+    if tls is None:
+        return
+    path = ("gateway", "tls")
+    if tls.self_signed and (tls.certificate or tls.key):
+        yield Finding((*path, "self_signed"), "makes a certificate, but one is given too", "leave one of them out")
+    elif not tls.self_signed and not (tls.certificate and tls.key):
+        hint = "give certificate and key, or self_signed: true"
+        yield Finding(path, "there is no certificate to show", hint, at_key=True)
 
 
 def _times(parts: Parts) -> Iterator[Finding]:
@@ -175,6 +203,7 @@ _CHECKS: tuple[Callable[[Parts], Iterator[Finding]], ...] = (
     _idle_roles,
     _unreachable_models,
     _ports,
+    _tls,
     _times,
     _sources,
     _vllm_memory,
@@ -199,6 +228,24 @@ def _parts(values: Mapping[str, Any]) -> Parts:
         gateway=_sound(Gateway, values.get("gateway")),
         keys=_sound(Keys, access.get("keys")),
     )
+
+
+def _consumption(values: Mapping[str, Any], parts: Parts) -> Consumption:
+    return Consumption(
+        limits={name: _sound(RateLimit, limit) for name, limit in _mapping(values.get("limits")).items()},
+        prices={name: _sound(Price, price) for name, price in _mapping(values.get("prices")).items()},
+        budgets={name: _sound(Budget, budget) for name, budget in _mapping(values.get("budgets")).items()},
+        fairness=_sound(Fairness, values["fairness"]) if values.get("fairness") is not None else None,
+        models={name: getattr(model, "max_num_seqs", None) for name, model in parts.models.items()},
+        routes={name: route.model for name, route in parts.routes.items() if route},
+        roles=frozenset(parts.roles),
+    )
+
+
+def _counted(parts: Consumption) -> dict[str, RateLimit | Budget]:
+    """What replicas have to share: rates and money. How many requests run at once each gateway counts alone."""
+    rates = {f"limits.{name}": each for name, each in parts.limits.items() if each and (each.requests or each.tokens)}
+    return rates | {f"budgets.{name}": budget for name, budget in parts.budgets.items() if budget}
 
 
 def _model(value: Any) -> AnyModel | None:

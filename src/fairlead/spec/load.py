@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from fairlead.errors import Problem, UserError
-from fairlead.spec import overlay, yaml
+from fairlead.spec import overlay, variables, yaml
+from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
 from fairlead.spec.crosscheck import crosscheck
 from fairlead.spec.problems import Finding, Path, dotted, from_pydantic
 from fairlead.spec.profiles import with_defaults
-from fairlead.spec.types import ENGINES, Access, Gateway, Keys, Limits, Retry, Role, Route, Spec, engine_of
+from fairlead.spec.store import Postgres, Redis, Store
+from fairlead.spec.types import ENGINES, Access, Gateway, Jwt, Keys, Limits, Retry, Role, Route, Spec, Tls, engine_of
 from fairlead.spec.yaml import Document
 
+Environ = Mapping[str, str]
 
-def load(path: str | FilePath, environment: str | None = None) -> Spec:
-    """The spec in the file, for one environment. Raises `UserError` with all problems at once."""
-    return resolve(read(path), environment)
+
+def load(path: str | FilePath, environment: str | None = None, *, environ: Environ | None = None) -> Spec:
+    """The spec in the file, for one environment. Raises `UserError` with all problems at once.
+
+    Its texts keep their `${VAR}`. With `environ` every variable has to be set, and to hold what its field takes.
+    """
+    return resolve(read(path), environment, environ=environ)
 
 
 def read(path: str | FilePath) -> Document:
@@ -38,7 +45,7 @@ def read(path: str | FilePath) -> Document:
     return yaml.parse(text, file=str(path))
 
 
-def resolve(document: Document, environment: str | None = None) -> Spec:
+def resolve(document: Document, environment: str | None = None, *, environ: Environ | None = None) -> Spec:
     """The spec that a document means in one environment."""
     resolved, findings = overlay.resolve(document, environment)
     values = with_defaults(resolved.values)
@@ -48,21 +55,24 @@ def resolve(document: Document, environment: str | None = None) -> Spec:
     except ValidationError as error:
         findings += _findings(error, values)
     findings += crosscheck(values)
+    findings += variables.unresolvable(values, environ)
+    if environ is not None and not findings:
+        findings += variables.invalid(values, environ)
     if findings or spec is None:
         raise UserError(problems=_problems(findings, resolved))
     return spec
 
 
-def check(path: str | FilePath, environment: str | None = None) -> Spec:
+def check(path: str | FilePath, environment: str | None = None, *, environ: Environ | None = None) -> Spec:
     """Like `load`; without an environment every overlay of the file has to hold as well."""
     document = read(path)
     if environment is not None:
-        return resolve(document, environment)
+        return resolve(document, environment, environ=environ)
     problems: dict[Problem, None] = {}
     specs: list[Spec] = []
     for name in (None, *overlay.names(document)):
         try:
-            specs.append(resolve(document, name))
+            specs.append(resolve(document, name, environ=environ))
         except UserError as error:
             problems |= dict.fromkeys(error.problems)
     if problems:
@@ -95,10 +105,19 @@ _PARTS: dict[Path, type[BaseModel]] = {
     ("routes", "*"): Route,
     ("access",): Access,
     ("access", "keys"): Keys,
+    ("access", "jwt"): Jwt,
     ("access", "roles", "*"): Role,
+    ("limits", "*"): RateLimit,
+    ("prices", "*"): Price,
+    ("budgets", "*"): Budget,
+    ("fairness",): Fairness,
+    ("store",): Store,
+    ("store", "postgres"): Postgres,
+    ("store", "redis"): Redis,
     ("gateway",): Gateway,
     ("gateway", "retry"): Retry,
     ("gateway", "limits"): Limits,
+    ("gateway", "tls"): Tls,
 }
 
 

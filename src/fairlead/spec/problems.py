@@ -77,6 +77,7 @@ _WANTED: Mapping[str, str] = {
     "int_type": "must be a whole number, not {}",
     "int_from_float": "must be a whole number, not {}",
     "float_type": "must be a number, not {}",
+    "bool_type": "must be true or false, not {}",
     "finite_number": "must be a finite number, not {}",
     "model_type": "must be a mapping of keys to values, not {}",
     "model_attributes_type": "must be a mapping of keys to values, not {}",

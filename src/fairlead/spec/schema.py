@@ -9,11 +9,17 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from fairlead.spec import overlay
+from fairlead.spec.consumption import Budget, Fairness, Idempotency, Price, RateLimit
 from fairlead.spec.profiles import PROFILES
-from fairlead.spec.types import ENGINES, Access, Gateway, Keys, Limits, Retry, Role, Route, Spec
+from fairlead.spec.store import Postgres, Redis, Store
+from fairlead.spec.types import ENGINES, Access, Gateway, Jwt, Keys, Limits, Retry, Role, Route, Spec, Tls
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-PARTS: tuple[type[BaseModel], ...] = (Spec, *ENGINES.values(), Route, Access, Keys, Role, Gateway, Retry, Limits)
+PARTS: tuple[type[BaseModel], ...] = (
+    *(Spec, *ENGINES.values(), Route, Access, Keys, Jwt, Role, Gateway, Retry, Limits, Tls),
+    *(RateLimit, Price, Budget, Fairness, Idempotency),
+    *(Store, Postgres, Redis),
+)
 
 
 def json_schema() -> dict[str, Any]:

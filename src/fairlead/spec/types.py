@@ -6,105 +6,47 @@ sizes are bytes once loaded.
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic.types import Strict
 
-from fairlead.spec.problems import FieldError
-from fairlead.spec.source import check_source
+from fairlead.spec.consumption import Budget, Fairness, Idempotency, Price, RateLimit
+from fairlead.spec.fields import (
+    Closed,
+    Count,
+    EnvironmentVariable,
+    Host,
+    HttpPath,
+    KeySetUrl,
+    Label,
+    ModelName,
+    Port,
+    PublicName,
+    Share,
+    Source,
+    Text,
+    Url,
+    check_served,
+)
+from fairlead.spec.store import Store
 from fairlead.units import Bytes, Seconds
 
 Environment = Literal["laptop", "staging", "production"]
 Operation = Literal["chat", "completions", "embeddings", "responses"]
+ADMIN_OPERATIONS = ("admin:keys", "admin:status", "admin:usage")
+"""What is asked of the gateway itself and of no model."""
+ALL_ADMIN = "admin:*"  # in a role: every admin operation
+RoleOperation = Annotated[
+    Literal["chat", "completions", "embeddings", "responses", "admin:keys", "admin:status", "admin:usage", "admin:*"],
+    BeforeValidator(check_served),
+]
 LOCAL_OPERATIONS: tuple[Operation, ...] = ("chat", "completions")
 """What the embedded engine speaks, and what a role may do unless it says otherwise."""
-
-
-def _named(pattern: str, what: str, hint: str) -> AfterValidator:
-    def check(text: str) -> str:
-        if not re.fullmatch(pattern, text, re.ASCII):
-            raise FieldError(f"{text[:60]!r} is no {what}", hint)
-        return text
-
-    return AfterValidator(check)
-
-
-def _check_host(host: str) -> str:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        if not re.fullmatch(r"(?=.{1,253}$)[a-z0-9]([a-z0-9.-]*[a-z0-9])?", host, re.ASCII | re.IGNORECASE):
-            message, hint = f"{host[:60]!r} is no host", "an address or a name, for example 127.0.0.1"
-            raise FieldError(message, hint) from None
-    return host
-
-
-def _check_variable(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", name, re.ASCII):
-        # not shown: who mistakes this field writes the key itself into it
-        message = "this is not the name of an environment variable"
-        raise FieldError(message, "the variable that holds the key, never the key itself, for example FAR_API_KEY")
-    return name
-
-
-def _check_url(url: str) -> str:
-    """The URL that /v1 is added to for each call; /v1 itself, which people copy along, is taken off."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), 0
-    is_base = parts.scheme in ("http", "https") and parts.hostname and port != 0
-    if not is_base or "@" in parts.netloc or not re.fullmatch(r"[^?#\s]+", url) or ".." in parts.path:
-        hint = "scheme, host, port and perhaps a path, for example http://127.0.0.1:9000; no key, no query"
-        may_hold_secret = "@" in url or "?" in url  # then it is not shown
-        raise FieldError("this is no base URL of a server" if may_hold_secret else f"{url[:60]!r} is no base URL", hint)
-    _check_host(parts.hostname or "")
-    return url.rstrip("/").removesuffix("/v1").rstrip("/")
-
-
-Count = Annotated[int, Strict()]
-Share = Annotated[float, Strict(), Field(ge=0, le=1, allow_inf_nan=False)]
-Port = Annotated[int, Strict(), Field(ge=1, le=65_535)]
-Host = Annotated[str, AfterValidator(_check_host)]
-Url = Annotated[str, AfterValidator(_check_url)]
-Source = Annotated[str, AfterValidator(check_source)]
 Operations = Annotated[tuple[Operation, ...], Field(min_length=1)]
-Label = Annotated[
-    str,
-    _named(
-        r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?",
-        "DNS label",
-        "small letters, digits and dashes, at most 63, a letter or digit at both ends",
-    ),
-]
-# A model's name also names its processes and log files, so it has no slash; a route's may (org/name).
-ModelName = Annotated[
-    str, _named(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", "name for a model", "letters, digits, dots, dashes, at most 63")
-]
-PublicName = Annotated[
-    str,
-    _named(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}", "public name", "letters, digits and . _ : / -, at most 128"),
-]
-EnvironmentVariable = Annotated[str, AfterValidator(_check_variable)]
-HttpPath = Annotated[
-    str, _named(r"/[A-Za-z0-9._~/-]{0,200}", "path", "starts with a slash and has no query, for example /health")
-]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
-
 
 EVERYTHING = "*"  # in a role: all public names
-
-
-class Closed(BaseModel):
-    """The base of every part: a value that does not change and takes no unknown key."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class LocalModel(Closed):
@@ -154,6 +96,8 @@ class VllmModel(LocalModel):
     """Memory for the KV cache of a replica, in whole gibibytes; only with device cpu."""
     start_timeout: Seconds = Field(600.0, gt=0)
     """Time that a start may take until the server is healthy."""
+    prompt_tokens: Literal["estimated", "exact"] = "estimated"
+    """How limits count a prompt before a call: by its bytes, or exactly, by asking the server's /tokenize."""
     operations: Operations = LOCAL_OPERATIONS
     """What callers may ask of it."""
 
@@ -171,6 +115,8 @@ class RemoteModel(Closed):
     """Name of the environment variable that holds the key for it. The key itself never stands in this file."""
     health_path: HttpPath = "/health"
     """Path that answers 200 when the server is healthy."""
+    prompt_tokens: Literal["estimated", "exact"] = "estimated"
+    """How limits count a prompt before a call: by its bytes, or exactly, by asking the server's /tokenize."""
     operations: Operations = LOCAL_OPERATIONS
     """What callers may ask of it."""
 
@@ -212,13 +158,39 @@ class Keys(Closed):
     """How long the old key still works after a rotation."""
 
 
+JwtAlgorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"
+]
+
+
+class Jwt(Closed):
+    """Tokens of an OpenID Connect issuer, taken beside API keys; each names its tenant and its role."""
+
+    issuer: Text
+    """The token's `iss`, to the letter."""
+    audience: Text
+    """What the token's `aud` is, or has among others."""
+    jwks_url: KeySetUrl
+    """Where the issuer's key set is: https, or http on the loopback address."""
+    algorithms: Annotated[tuple[JwtAlgorithm, ...], Field(min_length=1)] = ("RS256", "ES256", "EdDSA")
+    """Signatures that are taken; all of them asymmetric, since a key set is public."""
+    tenant_claim: Text = "tenant"
+    """The claim that names the tenant; a dotted path leads into objects."""
+    role_claim: Text = "role"
+    """The claim that names the role, or lists several: the first that is a role of this file counts."""
+    leeway: Seconds = Field(30.0, ge=0, le=300)
+    """How far the issuer's clock may be from ours."""
+    stale_for: Seconds = Field(86_400.0, ge=60)
+    """How long the last key set serves while a new one cannot be fetched; then tokens are answered with 503."""
+
+
 class Role(Closed):
     """What the keys of a role may use; everything else is denied."""
 
     models: Annotated[tuple[Text, ...], Field(min_length=1)]
     """Models and routes by public name; "*" is all of them."""
-    operations: Operations = LOCAL_OPERATIONS
-    """What it may ask of them."""
+    operations: Annotated[tuple[RoleOperation, ...], Field(min_length=1)] = LOCAL_OPERATIONS
+    """What it may ask of them, and admin:keys, admin:status, admin:usage or admin:* of the gateway itself."""
 
 
 class Access(Closed):
@@ -226,6 +198,8 @@ class Access(Closed):
 
     keys: Keys = Keys()
     """How long API keys live."""
+    jwt: Jwt | None = None
+    """Tokens of an issuer, taken beside API keys. Default: none are."""
     roles: Annotated[Mapping[Label, Role], Field(min_length=1)]
     """Roles by name. A laptop without any gets `user`, which may use every model; else they must be written."""
 
@@ -256,6 +230,19 @@ class Limits(Closed):
     """A connection that is silent between requests for this long is closed."""
 
 
+class Tls(Closed):
+    """TLS 1.2 or newer on the callers' port: certificate files, or a local authority of our own."""
+
+    certificate: Text | None = None
+    """File with the certificate and its chain, PEM; relative to this file. A changed file is taken up at once."""
+    key: Text | None = None
+    """File with the certificate's private key, PEM."""
+    client_ca: Text | None = None
+    """File with the authorities whose client certificates are asked for: with it a caller must show one."""
+    self_signed: Annotated[bool, Strict()] = False
+    """Make a local authority and a certificate by it, kept beside the service's state."""
+
+
 class Gateway(Closed):
     """The server in front of the models."""
 
@@ -263,16 +250,22 @@ class Gateway(Closed):
     """Address that callers reach."""
     port: Port = 8080
     """Port that callers reach."""
+    replicas: Count = Field(1, ge=1, le=64)
+    """Gateway processes behind that port, which `up` starts. Shared limits go by this number."""
+    tls: Tls | None = None
+    """TLS on the callers' port. Default: plain HTTP."""
     admin_host: Host = "127.0.0.1"
     """Address of /metrics, /healthz, /readyz and /status."""
     admin_port: Port = 9090
-    """Port of /metrics, /healthz, /readyz and /status."""
+    """Port of /metrics, /healthz, /readyz and /status; a further replica takes the next one."""
     timeout: Seconds = Field(600.0, gt=0)
     """Deadline of a request whose route has none of its own."""
     drain_timeout: Seconds = Field(30.0, ge=0)
     """How long a stopping gateway lets running requests finish. Default: 10s on a laptop, else 30s."""
     retry: Retry = Retry()
     """Another try on another replica."""
+    idempotency: Idempotency = Idempotency()
+    """Answers kept for requests with an Idempotency-Key."""
     limits: Limits = Limits()
     """What a connection may cost."""
 
@@ -292,5 +285,15 @@ class Spec(Closed):
     """Further public names."""
     access: Access
     """Who may do what."""
+    limits: Mapping[Label, RateLimit] = Field(default_factory=dict)
+    """How much callers may use; every limit that applies to a request has to agree."""
+    prices: Mapping[ModelName, Price] = Field(default_factory=dict)
+    """What a million tokens cost, by model."""
+    budgets: Mapping[Label, Budget] = Field(default_factory=dict)
+    """How much money callers may use; every budget that applies to a request has to agree."""
+    fairness: Fairness | None = None
+    """Who is next when the engines are full. Default: engines queue in the order of arrival."""
+    store: Store | None = None
+    """What the replicas of the service share. Default: a folder beside this file, for a single gateway's limits."""
     gateway: Gateway = Gateway()
     """The server in front."""

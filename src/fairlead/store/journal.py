@@ -138,4 +138,16 @@ def written(path: Path, offset: int, limit_bytes: int) -> bytes:
 
 def unshipped_bytes(folder: Path, positions: dict[str, int]) -> int:
     """How many bytes lie behind the given positions (segment name -> offset)."""
-    return sum(len(written(path, positions.get(path.name, 0), SEGMENT_BYTES)) for path in segments(folder))
+    return sum(max(0, written_size(path) - positions.get(path.name, 0)) for path in segments(folder))
+
+
+def written_size(path: Path) -> int:
+    """How many bytes of a segment are written. A full one is not read: months of them may wait for a database."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size:
+            file.seek(size - 1)
+            if file.read(1) != UNWRITTEN:
+                return size
+        file.seek(0)
+        return len(file.read(size).partition(UNWRITTEN)[0])

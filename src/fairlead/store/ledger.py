@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from fairlead.store import journal
+from fairlead.store.contract import ChargeLine, Spent, Total
+from fairlead.store.shipping import Read, parse, ship
 from fairlead.store.sqlite import connect, transaction
-from fairlead.store.usage import COLUMNS, Usage, decode
-
-BLOCK_BYTES = 1024 * 1024
-SWEEP_AGE_S = 60.0  # a segment younger than this may be between its creation and its lock
+from fairlead.store.usage import COLUMNS
 
 MIGRATIONS = (
     """CREATE TABLE usage (
@@ -27,24 +22,19 @@ MIGRATIONS = (
     "CREATE INDEX usage_at ON usage (at)",
     "CREATE TABLE shipped (segment TEXT PRIMARY KEY, offset INTEGER NOT NULL) STRICT",
     "CREATE TABLE damaged (segment TEXT NOT NULL, line TEXT NOT NULL) STRICT",
+    "ALTER TABLE usage ADD COLUMN cost_nano INTEGER NOT NULL DEFAULT 0",
 )
 
 INSERT = f"INSERT INTO usage ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - our names
-GROUPS = {"tenant": "tenant", "key": "key_id", "model": "model", "day": "date(at, 'unixepoch')"}
+GROUP_COLUMNS = {"tenant": "tenant", "key": "key_id", "model": "model", "day": "date(at, 'unixepoch')"}
+CHARGE_LINES = """
+    SELECT date(at, 'unixepoch') AS day, tenant, key_id, model, operation, count(*), sum(status >= 400), sum(estimated),
+           sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost_nano)
+    FROM usage WHERE at >= ? GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"""
 
-
-@dataclass(frozen=True, slots=True)
-class Total:
-    """Sums over a group of requests. Times are means in milliseconds."""
-
-    group: str
-    requests: int
-    errors: int
-    prompt_tokens: int
-    cached_tokens: int
-    completion_tokens: int
-    ttft_ms: float | None
-    duration_ms: float
+SPENT = """
+    SELECT tenant, key_id, model, sum(cost_nano) FROM usage WHERE at >= ? AND at < ? AND cost_nano > 0
+    GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""
 
 
 class Ledger:
@@ -59,68 +49,50 @@ class Ledger:
         self._database.close()
 
     def ship(self, max_bytes: int = 1 << 62) -> int:
-        """Move at most about `max_bytes` of the journal into the ledger; returns how many bytes were moved.
-
-        Several processes may ship at once: the position is read and moved within the transaction that writes the rows.
-        """
-        moved = 0
-        while moved < max_bytes:
-            step = self._ship_block(min(BLOCK_BYTES, max_bytes - moved))
-            if not step:
-                break
-            moved += step
-        return moved
+        """Move at most about `max_bytes` of the journal into the ledger; returns how many bytes were moved."""
+        return ship(self._folder, self, max_bytes)
 
     def unshipped_bytes(self) -> int:
         """How much of the journal is not in the ledger yet."""
-        return journal.unshipped_bytes(self._folder, self._positions())
+        return journal.unshipped_bytes(self._folder, self.positions())
 
     def totals(self, by: str, since: float = 0.0) -> list[Total]:
         """Sums by `tenant`, `key`, `model` or `day` (UTC) over requests that ended at or after `since`."""
-        column = GROUPS[by]
+        column = GROUP_COLUMNS[by]
         rows = self._database.execute(
             f"""SELECT {column} AS grp, count(*), sum(status >= 400), sum(prompt_tokens), sum(cached_tokens),
-                       sum(completion_tokens), avg(ttft_ms), avg(duration_ms)
-                FROM usage WHERE at >= ? GROUP BY grp ORDER BY grp""",  # noqa: S608 - from GROUPS
+                       sum(completion_tokens), avg(ttft_ms), avg(duration_ms), sum(cost_nano)
+                FROM usage WHERE at >= ? GROUP BY grp ORDER BY grp""",  # noqa: S608 - from GROUP_COLUMNS
             (since,),
         )
         return [Total(*row) for row in rows]
 
-    def _positions(self) -> dict[str, int]:
+    def spent(self, since: float, until: float) -> list[Spent]:
+        """What was spent by requests that ended at or after `since` and before `until`."""
+        return [Spent(*row) for row in self._database.execute(SPENT, (since, until))]
+
+    def charge_lines(self, since: float = 0.0) -> list[ChargeLine]:
+        """The chargeback of requests that ended at or after `since`."""
+        return [ChargeLine(*row) for row in self._database.execute(CHARGE_LINES, (since,))]
+
+    # -- what `ship` asks of it -------------------------------------------------------------------------------------
+
+    def positions(self) -> dict[str, int]:
+        """Segment name -> the offset up to which it is in the ledger."""
         return dict(self._database.execute("SELECT segment, offset FROM shipped").fetchall())
 
-    def _ship_block(self, limit: int) -> int:
-        """Ship a block of the oldest segment that has one; returns its size in bytes."""
-        positions = self._positions()
-        for path in journal.segments(self._folder):
-            if not journal.written(path, positions.get(path.name, 0), 1):
-                self._sweep(path, positions.get(path.name, 0))
-                continue
-            with transaction(self._database) as database:
-                start = self._positions().get(path.name, 0)  # another process may have moved it meanwhile
-                lines, end = journal.read_lines(path, start, limit)
-                if end == start:
-                    continue
-                insert(database, path.name, lines)
-                database.execute("INSERT OR REPLACE INTO shipped VALUES (?, ?)", (path.name, end))
-                return end - start
-        return 0
+    def move(self, segment: str, read: Read) -> int:
+        """Write a block and move the position; returns its size in bytes."""
+        with transaction(self._database) as database:
+            start = self.positions().get(segment, 0)  # another process may have moved it meanwhile
+            lines, end = read(start)
+            if end != start:
+                rows, damaged = parse(lines)
+                database.executemany("INSERT INTO damaged VALUES (?, ?)", [(segment, line) for line in damaged])
+                database.executemany(INSERT, [msgspec.structs.astuple(row)[: len(COLUMNS)] for row in rows])
+                database.execute("INSERT OR REPLACE INTO shipped VALUES (?, ?)", (segment, end))
+            return end - start
 
-    def _sweep(self, path: Path, position: int) -> None:
-        """Delete a segment that is shipped whole and that nobody writes any more."""
-        if journal.age_s(path, time.time()) > SWEEP_AGE_S and not journal.is_open(path):
-            if journal.written(path, position, 1):  # it grew before its writer went
-                return
-            path.unlink(missing_ok=True)
-            self._database.execute("DELETE FROM shipped WHERE segment = ?", (path.name,))
-
-
-def insert(database: sqlite3.Connection, segment: str, lines: Sequence[bytes]) -> None:
-    """Write records; a line that is no record (a disk that tore it) is kept aside, never dropped."""
-    rows: list[Usage] = []
-    for line in lines:
-        try:
-            rows.append(decode(line))
-        except msgspec.MsgspecError:
-            database.execute("INSERT INTO damaged VALUES (?, ?)", (segment, line.decode("utf-8", "replace")))
-    database.executemany(INSERT, [msgspec.structs.astuple(row)[:-1] for row in rows])
+    def forget(self, segment: str) -> None:
+        """The segment is gone: so may its position."""
+        self._database.execute("DELETE FROM shipped WHERE segment = ?", (segment,))

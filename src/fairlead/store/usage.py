@@ -26,6 +26,7 @@ class Usage(msgspec.Struct, frozen=True, tag_field="event", tag="request"):
     ttft_ms: float | None
     duration_ms: float
     estimated: bool
+    cost_nano: int = 0  # billionths of the currency, by the prices of that moment; 0 where the model has none
     level: str = "info"  # the journal's line is the log's line too
 
 

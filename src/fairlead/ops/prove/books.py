@@ -7,8 +7,10 @@ import os
 import signal
 import sqlite3
 import uuid
-from contextlib import suppress
+from collections.abc import Iterable
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any, LiteralString
 
 import httpx
 
@@ -16,10 +18,12 @@ from fairlead.ops.prove.access import settled
 from fairlead.ops.prove.outcome import Outcome
 from fairlead.ops.prove.stage import Stage
 from fairlead.ops.prove.traffic import CHAT, chat, usable
+from fairlead.store.postgres import Database
 
 KILLS = 5
 CALLERS = 8
 BETWEEN_KILLS_S = 0.5
+TOKENS: LiteralString = "SELECT request_id, prompt_tokens + completion_tokens"
 
 
 async def durability(stage: Stage) -> Outcome:
@@ -71,8 +75,13 @@ async def until_back(stage: Stage) -> None:
 def records(stage: Stage, wanted: dict[str, int]) -> dict[str, int]:
     """Total tokens of requests in the ledger, by request id."""
     stage.ledger().close()
-    with sqlite3.connect(stage.layout.ledger) as database:
-        rows = database.execute("SELECT request_id, prompt_tokens + completion_tokens FROM usage").fetchall()
+    rows: Iterable[Any]  # the columns have the types of Usage
+    if stage.place.url:
+        with closing(Database(stage.place.url)) as postgres, postgres.transaction() as cursor:
+            rows = tuple(cursor.execute(f"{TOKENS} FROM fairlead.usage"))
+    else:
+        with sqlite3.connect(stage.layout.ledger) as sqlite:
+            rows = tuple(sqlite.execute(f"{TOKENS} FROM usage"))
     return {request: tokens for request, tokens in rows if request in wanted}
 
 

@@ -26,12 +26,16 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A claim of the spec and the experiment that could refute it. `applies` says why it does not, or ""."""
+    """A claim of the spec and the experiment that could refute it.
+
+    `applies` says why the spec does not make it, `needs` what it lacks on this machine, or "".
+    """
 
     id: str
     claim: Callable[[Spec], str]
     experiment: Callable[[Stage], Awaitable[Outcome]]
     applies: Callable[[Spec], str] = lambda spec: ""
+    needs: Callable[[Stage], str] = lambda stage: ""
     evidence: Evidence = "executed"
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fairlead.ops.prove import access, books, traffic, wire
+from fairlead.ops.prove import access, books, consumption, identity, stores, tls, traffic, wire
 from fairlead.ops.prove.outcome import Proof
+from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
 from fairlead.spec.types import OpenVinoModel, RemoteModel, Spec, VllmModel
 from fairlead.units import format_bytes, format_seconds
 
@@ -19,6 +20,11 @@ def _bounded_queue(spec: Spec) -> str:
     return "" if any(size <= 400 for size in sizes) else "no embedded engine with a queue that can be filled here"
 
 
+def _jwt(spec: Spec) -> str:
+    algorithms = ", ".join(spec.access.jwt.algorithms) if spec.access.jwt else "none"
+    return f"tokens of the declared issuer are taken, by {algorithms}; forged ones are not"
+
+
 PROOFS: tuple[Proof, ...] = (
     Proof(
         "authn", lambda spec: "nobody is answered without a working key; a revoked key ends within 1 s", access.authn
@@ -27,6 +33,16 @@ PROOFS: tuple[Proof, ...] = (
         "authz",
         lambda spec: f"{len(spec.access.roles)} roles may do what the file says and nothing else",
         access.authz,
+    ),
+    Proof("jwt", _jwt, identity.tokens, applies=lambda spec: "" if spec.access.jwt else "access.jwt is not declared"),
+    Proof(
+        "tls",
+        lambda spec: (
+            "callers are heard over TLS 1.2 or newer alone"
+            + (", and with a certificate" if spec.gateway.tls and spec.gateway.tls.client_ca else "")
+        ),
+        tls.tls,
+        applies=lambda spec: "" if spec.gateway.tls else "gateway.tls is not declared",
     ),
     Proof("cancel", lambda spec: "a client that leaves frees the engine within 1 s", traffic.cancel),
     Proof(
@@ -51,7 +67,44 @@ PROOFS: tuple[Proof, ...] = (
     Proof("slowness", lambda spec: "slow, silent and too many connections are ended as declared", wire.slowness),
     Proof("context", lambda spec: "a prompt longer than the model's window is refused", traffic.context),
     Proof("durability", lambda spec: "kill -9 of the gateway loses no record of an answer", books.durability),
+    Proof(
+        "shared-limits",
+        lambda spec: f"{spec.gateway.replicas} replicas keep one limit together, not one each",
+        stores.shared_limits,
+        applies=lambda spec: "" if spec.store and spec.store.redis else "store.redis is not declared",
+        needs=stores.missing_redis,
+    ),
+    Proof(
+        "fail-modes",
+        stores.claim,
+        stores.fail_modes,
+        applies=lambda spec: "" if spec.store else "no store is declared",
+        needs=stores.missing_both,
+    ),
     Proof("silence", lambda spec: "no prompt, answer or key is in any file", books.silence),
+    Proof(
+        "limits",
+        lambda spec: f"under overload limits let in what they say: {', '.join(consumption.claims(spec.limits))}",
+        consumption.limits,
+        applies=lambda spec: "" if spec.limits else "no limit is declared",
+    ),
+    Proof(
+        "budgets",
+        lambda spec: f"budgets are never passed, and books agree: {', '.join(consumption.claims(spec.budgets))}",
+        consumption.budgets,
+        applies=lambda spec: "" if spec.budgets else "no budget is declared",
+    ),
+    Proof(
+        "fairness",
+        lambda spec: "tenants that wait for a full model share it by weight in tokens",
+        consumption.fairness,
+        applies=lambda spec: "" if spec.fairness else "no fairness is declared",
+    ),
+    Proof(
+        "idempotency",
+        lambda spec: "an Idempotency-Key is answered by one run and charged once",
+        consumption.idempotency,
+    ),
     Proof("drain", lambda spec: "a stopping gateway finishes its streams and takes no new connection", traffic.drain),
 )
 
@@ -59,7 +112,25 @@ DESCRIPTIVE: frozenset[str] = frozenset({"Spec.apiVersion", "Spec.name", "Spec.e
 """Fields that say what something is called, or choose defaults."""
 
 ENGINE_TESTS = "test:tests/engine/test_commands.py"  # what an engine is started with is tested on the engine itself
+_SHARES = "test:tests/gateway/test_fairness.py"
+_ALLOWANCES = "test:tests/policy/test_allowances.py"
 FIELDS: Mapping[str, str] = {
+    "Spec.limits": "limits",
+    "Spec.prices": "budgets",
+    "Spec.budgets": "budgets",
+    "Spec.fairness": "fairness",
+    **dict.fromkeys((f"RateLimit.{name}" for name in RateLimit.model_fields), "limits"),
+    "RateLimit.burst": "test:tests/gateway/test_consumption.py",
+    **dict.fromkeys((f"Price.{name}" for name in Price.model_fields), "budgets"),
+    "Price.cached": _ALLOWANCES,
+    **dict.fromkeys((f"Budget.{name}" for name in Budget.model_fields), "budgets"),
+    "Budget.timezone": _ALLOWANCES,
+    "Budget.warn_at": "test:tests/gateway/test_consumption.py",
+    "Budget.warn_webhook": "test:tests/gateway/test_consumption.py",
+    **dict.fromkeys((f"Fairness.{name}" for name in Fairness.model_fields), _SHARES),
+    "Gateway.idempotency": "idempotency",
+    "Idempotency.lifetime": "test:tests/gateway/test_idempotency.py",
+    "Idempotency.memory": "test:tests/gateway/test_idempotency.py",
     "Spec.models": "authz",
     "Spec.routes": "authz",
     "Spec.access": "authz",
@@ -79,10 +150,26 @@ FIELDS: Mapping[str, str] = {
         (f"RemoteModel.{name}" for name in RemoteModel.model_fields), "test:tests/spec/test_gateway_json.py"
     ),
     "RemoteModel.operations": "authz",
+    "VllmModel.prompt_tokens": "test:tests/gateway/test_counting.py",
+    "RemoteModel.prompt_tokens": "test:tests/gateway/test_counting.py",
     "Route.model": "authz",
     "Route.timeout": "deadline",
     "Access.keys": "authn",
     "Access.roles": "authz",
+    "Access.jwt": "jwt",
+    "Jwt.issuer": "jwt",
+    "Jwt.audience": "jwt",
+    "Jwt.jwks_url": "jwt",
+    "Jwt.algorithms": "jwt",
+    "Jwt.tenant_claim": "jwt",
+    "Jwt.role_claim": "jwt",
+    "Jwt.leeway": "jwt",
+    "Jwt.stale_for": "jwt",
+    "Gateway.tls": "tls",
+    "Tls.certificate": "test:tests/identity/test_tls.py",
+    "Tls.key": "test:tests/identity/test_tls.py",
+    "Tls.client_ca": "tls",
+    "Tls.self_signed": "tls",
     "Keys.max_age": "authn",
     "Keys.rotation_overlap": "test:tests/store/test_keys.py",
     "Role.models": "authz",
@@ -91,6 +178,15 @@ FIELDS: Mapping[str, str] = {
     "Gateway.port": "test:tests/spec/test_gateway_json.py",
     "Gateway.admin_host": "test:tests/spec/test_gateway_json.py",
     "Gateway.admin_port": "test:tests/spec/test_gateway_json.py",
+    "Gateway.replicas": "test:tests/replicas/test_up_replicas.py",
+    "Spec.store": "fail-modes",
+    "Store.postgres": "fail-modes",
+    "Store.redis": "shared-limits",
+    "Postgres.url_env": "fail-modes",
+    "Postgres.keys_stale_for": "test:tests/replicas/test_postgres_down.py",
+    "Redis.url_env": "shared-limits",
+    "Redis.lease": "test:tests/policy/test_lease.py",
+    "Redis.when_gone": "fail-modes",
     "Gateway.timeout": "deadline",
     "Gateway.drain_timeout": "drain",
     "Gateway.retry": "test:tests/gateway/test_replicas.py",

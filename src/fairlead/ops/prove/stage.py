@@ -12,37 +12,48 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 
+from fairlead.engine.restart import RestartPolicy
 from fairlead.engine.supervisor import Supervisor
 from fairlead.ops import runfile
 from fairlead.ops.layout import Layout
+from fairlead.ops.prove.servers import Servers, open_servers
 from fairlead.ops.up import until_ready
 from fairlead.ops.workers import admin_url, engines, fetch_models, free_ports, gateway_worker, public_url
 from fairlead.render.gateway import gateway_config, gateway_text
 from fairlead.spec.types import AnyModel, LocalModel, OpenVinoModel, Spec
-from fairlead.store.keys import KeyStore
-from fairlead.store.ledger import Ledger
+from fairlead.store.contract import Keys, Ledger
+from fairlead.store.stores import Place, open_keys, open_ledger
 
 STAND_IN = "demo:v1"
 MOST_REPLICAS = 2
 GRACE_S = 3.0
+EAGER = RestartPolicy(longest_wait_s=0.5)  # proofs kill gateways again and again
 GATEWAY = (sys.executable, "-m", "fairlead.gateway")
+UNLIMITED: dict[str, Any] = {"rate_limits": {}, "budgets": {}, "fairness": None}
 LONG_PROMPT = "Write a long story about a ship"
 SHORT_PROMPT = "What is TTFT?"
 
 
 @dataclass
 class Stage:
-    """A running service. `urls[n]` and `admin[n]` are the gateways; more can be started beside them."""
+    """A running service. `urls[n]` and `admin[n]` are the gateways; more can be started beside them.
+
+    `declared` is the file's spec with its variables' values, `spec` what is staged of it.
+    """
 
     spec: Spec
+    declared: Spec
     layout: Layout
     gateway_argv: tuple[str, ...]
     upstreams: Mapping[str, tuple[str, ...]]
     engines: Supervisor
-    keys: KeyStore
+    servers: Servers
+    place: Place
+    keys: Keys
     gateways: list[Supervisor] = field(default_factory=list)
     urls: list[str] = field(default_factory=list)
     admin: list[str] = field(default_factory=list)
@@ -69,23 +80,45 @@ class Stage:
             limits=httpx.Limits(max_connections=None),  # a claim about overload needs all at once
         )
 
+    def may_chat(self, role: str, model: str) -> bool:
+        """Whether a role may chat with a model by its own name."""
+        rights, offers = self.spec.access.roles.get(role), self.spec.models[model].operations
+        return (
+            rights is not None
+            and "chat" in {*rights.operations} & {*offers}
+            and not {"*", model}.isdisjoint(rights.models)
+        )
+
+    def config(self) -> dict[str, Any]:
+        """The file, compiled, for the engines that run here."""
+        return gateway_config(self.spec, state_dir=self.layout.state, upstreams=self.upstreams)
+
     async def add_gateway(self, **changes: object) -> int:
-        """Start another gateway on the same state; `changes` replace fields of gateway.json. Returns its number."""
+        """Start another gateway on the same state; `changes` replace fields of gateway.json. Returns its number.
+
+        Limits, budgets and fairness are left out unless they are among the changes: each proof tries one thing.
+        """
         ports = free_ports(2)
         gateway = self.spec.gateway.model_copy(update={"port": next(ports), "admin_port": next(ports)})
         spec = self.spec.model_copy(update={"gateway": gateway})
-        config = gateway_config(spec, state_dir=self.layout.state, upstreams=self.upstreams) | changes
+        config = gateway_config(spec, state_dir=self.layout.state, upstreams=self.upstreams) | UNLIMITED | changes
         path = self.layout.state / f"gateway-{len(self.gateways)}.json"
         runfile.replace(path, gateway_text(config).encode())
         worker = gateway_worker(spec, self.layout)
         log = self.layout.logs / f"gateway-{len(self.gateways)}.log"
-        supervisor = Supervisor()
-        await supervisor.start([replace(worker, argv=(*self.gateway_argv, str(path)), log=log)])
+        supervisor = Supervisor(EAGER)
+        await supervisor.start(
+            [replace(worker, argv=(*self.gateway_argv, str(path)), env=self.servers.environ, log=log)]
+        )
         self.gateways.append(supervisor)
         self.urls.append(public_url(spec))
         self.admin.append(admin_url(spec))
         await until_ready(admin_url(spec))
         return len(self.urls) - 1
+
+    async def end_gateway(self, number: int) -> None:
+        """Stop a gateway that was added; its number stays taken."""
+        await self.gateways[number].stop(grace_s=GRACE_S)
 
     def gateway_pid(self, number: int) -> int | None:
         """The process of a gateway, None while it is down."""
@@ -109,7 +142,7 @@ class Stage:
 
     def ledger(self) -> Ledger:
         """The ledger, with everything that was answered so far."""
-        ledger = Ledger(self.layout.ledger, self.layout.journal)
+        ledger = open_ledger(self.place)
         ledger.ship()
         return ledger
 
@@ -117,27 +150,34 @@ class Stage:
 @asynccontextmanager
 async def open_stage(spec: Spec, folder: Path, gateway_argv: tuple[str, ...] = GATEWAY) -> AsyncIterator[Stage]:
     """Start everything, and end everything however the block ends. Raises UserError when something does not start."""
-    staged = staged_spec(spec)
     layout = Layout.beside(folder / "fairlead.yaml")
     layout.make()
-    folders = await asyncio.to_thread(fetch_models, staged, layout, None)
-    plan = engines(staged, layout, folders)
-    stage = Stage(staged, layout, gateway_argv, plan.upstreams, Supervisor(), KeyStore(layout.keys))
-    try:
-        await stage.engines.start(plan.workers)
-        await stage.add_gateway()
-        yield stage
-    finally:
-        for supervisor in (*stage.gateways, stage.engines):
-            await supervisor.stop(grace_s=GRACE_S)
-        stage.keys.close()
+    async with open_servers(spec) as servers:
+        staged = servers.staged(staged_spec(spec))
+        folders = await asyncio.to_thread(fetch_models, staged, layout, None)
+        plan = engines(staged, layout, folders)
+        place = Place(layout.state, servers.postgres.url if servers.postgres else "")
+        keys = open_keys(place)
+        stage = Stage(staged, spec, layout, gateway_argv, plan.upstreams, Supervisor(), servers, place, keys)
+        try:
+            await stage.engines.start(plan.workers)
+            await stage.add_gateway()
+            yield stage
+        finally:
+            for supervisor in (*stage.gateways, stage.engines):
+                await supervisor.stop(grace_s=GRACE_S)
+            keys.close()
 
 
 def staged_spec(spec: Spec) -> Spec:
-    """The spec with stand-ins for engines that cannot run here, and on loopback."""
+    """The spec with stand-ins for engines that cannot run here, and on loopback.
+
+    Without TLS and tokens: their proofs bring certificates and an issuer of their own.
+    """
     models = {name: stand_in(model) for name, model in spec.models.items()}
-    loopback = {"host": "127.0.0.1", "admin_host": "127.0.0.1"}
-    return spec.model_copy(update={"models": models, "gateway": spec.gateway.model_copy(update=loopback)})
+    gateway = spec.gateway.model_copy(update={"host": "127.0.0.1", "admin_host": "127.0.0.1", "tls": None})
+    access = spec.access.model_copy(update={"jwt": None})
+    return spec.model_copy(update={"models": models, "gateway": gateway, "access": access})
 
 
 def stand_in(model: AnyModel) -> OpenVinoModel:

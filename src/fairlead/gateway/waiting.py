@@ -1,0 +1,96 @@
+"""The requests of a model whose replicas are full: who runs, who waits, who is next. `policy/fair.py` decides.
+
+A turn begins when a request is let in and ends when it is accounted for, however it ends. Whoever waits is looked at
+again when a turn ends, and at each sweep, which also turns away those that have waited too long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from fairlead.gateway.allowance import shed
+from fairlead.gateway.head import Refused
+from fairlead.policy.fair import Entry, FairQueue
+
+if TYPE_CHECKING:
+    from fairlead.gateway.exchange import Exchange
+    from fairlead.gateway.tables import ModelTable
+
+
+class Turn:
+    """The place of one request, waiting or running."""
+
+    __slots__ = ("entry", "room")
+
+    def __init__(self, room: Room, entry: Entry) -> None:
+        self.room = room
+        self.entry = entry
+
+    def end(self, prompt: int, completion: int, now: float) -> None:
+        """The request has ended, having used so many tokens."""
+        self.room.leave(self.entry, prompt, completion, now)
+
+
+class Room:
+    """One model: `each` requests run in a replica that is up, the others wait."""
+
+    def __init__(self, model: ModelTable, queue: FairQueue, each: int) -> None:
+        self.queue = queue
+        self.shed: dict[str, int] = {}  # by reason
+        self._running: set[Entry] = set()
+        self._woken = False
+        self.configure(model, each)
+
+    def configure(self, model: ModelTable, each: int) -> None:
+        """Take up another configuration. `each` 0: nobody waits any more."""
+        self.model = model
+        self._each = each
+        self._count()
+
+    def enter(self, exchange: Exchange, entry: Entry, now: float) -> None:
+        """Start the request if there is room; else let it wait, or turn somebody away."""
+        entry.item = exchange
+        exchange.turn = Turn(self, entry)
+        if len(self._running) < self._capacity and not self.queue:
+            self.queue.start(entry)
+            self._running.add(entry)
+            exchange.start()
+            return
+        if (told := self.queue.push(entry, now)) is not None:
+            self._turn_away(told.entry, shed(told), told.reason)
+
+    def leave(self, entry: Entry, prompt: int, completion: int, now: float) -> None:
+        """A turn has ended."""
+        if entry not in self._running:
+            self.queue.cancel(entry)
+            return
+        self._running.discard(entry)
+        self.queue.settle(entry, prompt, completion, now)
+        if self.queue and not self._woken:  # not at once: the one that ends has not let go of its connection yet
+            self._woken = True
+            asyncio.get_running_loop().call_soon(self.admit)
+
+    def admit(self) -> None:
+        """Start as many of those that wait as there is room for."""
+        self._woken = False
+        while len(self._running) < self._capacity and (entry := self.queue.pop()) is not None:
+            self._running.add(entry)
+            entry.item.start()
+
+    def tick(self, now: float) -> None:
+        """Turn away who has waited too long, and notice replicas that came or went."""
+        self._count()
+        for told in self.queue.expire(now):
+            self._turn_away(told.entry, shed(told), told.reason)
+        if self.queue:
+            self.admit()
+
+    def _count(self) -> None:
+        up = sum(replica.up for replica in self.model.replicas)
+        # none up: whoever comes is told so by the exchange, and need not wait for it
+        self._capacity = self._each * up if self._each and up else float("inf")
+
+    def _turn_away(self, entry: Entry, refused: Refused, reason: str) -> None:
+        self.shed[reason] = self.shed.get(reason, 0) + 1
+        entry.item.turn_away(refused)
