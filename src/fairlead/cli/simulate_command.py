@@ -21,8 +21,8 @@ from fairlead.errors import Problem, UserError
 if TYPE_CHECKING:  # numpy is imported late: no other command waits for it
     from fairlead.plan.autoscale.compare import Result
     from fairlead.plan.autoscale.demand import Trace
-    from fairlead.plan.autoscale.engine_model import Slo
-    from fairlead.plan.autoscale.fleet import Bounds, Floor
+    from fairlead.plan.autoscale.engine_model import EngineModel, Slo
+    from fairlead.plan.autoscale.fleet import Bounds, Floor, Spot
     from fairlead.plan.autoscale.thresholds import Thresholds
 
 COLUMNS = (
@@ -39,6 +39,25 @@ COLUMNS = (
 )
 FLOOR = re.compile(r"^(\d\d?):(\d\d)-(\d\d?):(\d\d)=(\d+)$")
 MOST = 4  # times the replicas of the peak: no policy may ask for more, unless --max says so
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """How a day is drawn."""
+
+    requests: int
+    burstiness: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the user allows to every policy; `most` 0 leaves it to the peak."""
+
+    least: int
+    most: int
+    floors: tuple[Floor, ...]
+    spot: Spot
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,41 +102,61 @@ def simulate(
 
     Example: fairlead plan simulate --day servegen-reasoning --requests 700000
     """
-    from fairlead.plan.autoscale import compare, traces
     from fairlead.plan.autoscale.engine_model import Slo
-    from fairlead.plan.autoscale.fleet import Bounds, Spot
-    from fairlead.plan.autoscale.thresholds import derive
+    from fairlead.plan.autoscale.fleet import Spot
 
-    names = chosen(policy or [], [*compare.POLICIES, "oracle"])
+    names = chosen(policy or [])
     slo = checked_slo(Slo(duration("--ttft", ttft), duration("--tpot", tpot), attainment))
-    model = traces.engine_of(engine or traces.DEFAULT_ENGINE)
-    if startup:
-        model = replace(model, startup_s=duration("--startup", startup))
-    if trace:
-        asked = traces.read_trace(trace)
-    else:
-        shape = day or traces.DEFAULT_DAY
-        pairs = traces.pairs_of(lengths or traces.DEFAULT_LENGTHS)
-        asked = traces.day(
-            *traces.rates_of(shape), pairs, requests=requests, burstiness=burstiness, seed=seed, name=shape
-        )
-    derived = derive(asked, model, slo, seed)
-    bounds = Bounds(
-        initial=compare.first_replicas(asked, derived),
-        least=least,
-        most=most or MOST * compare.peak_replicas(asked, derived),
-        floors=tuple(floor(text) for text in schedule or ()),
-        spot=Spot(spot_share, spot_price, spot_reclaims),
-    )
-    if bounds.most < bounds.least:
-        raise UserError(f"--max {bounds.most} is below --min {bounds.least}")
-    results = list(answers(Question(asked, derived, bounds, seed), names, jobs))
+    model = asked_engine(engine, startup)
+    asked = asked_trace(trace, day, lengths, Chance(requests, burstiness, seed))
+    floors = tuple(floor(text) for text in schedule or ())
+    spot = Spot(spot_share, spot_price, spot_reclaims)
+    question = posed(asked, model, slo, Limits(least, most, floors, spot), seed)
+    results = list(answers(question, names, jobs))
     if as_json:
-        typer.echo(json.dumps(as_object(asked, derived, bounds, seed, results)))
+        typer.echo(json.dumps(as_object(question, results)))
         return
-    for line in introduction(asked, derived):
+    for line in introduction(asked, question.derived):
         console().print(line)
     console().print(shown(results))
+
+
+def asked_engine(engine: str, startup: str) -> EngineModel:
+    """The engine by name or file, with another start-up time if one is given."""
+    from fairlead.plan.autoscale.traces import DEFAULT_ENGINE, engine_of
+
+    model = engine_of(engine or DEFAULT_ENGINE)
+    return replace(model, startup_s=duration("--startup", startup)) if startup else model
+
+
+def asked_trace(trace: Path | None, day: str, lengths: str, chance: Chance) -> Trace:
+    """The trace file, or a day made from rates and lengths."""
+    from fairlead.plan.autoscale import traces
+
+    if trace is not None:
+        if day or lengths:
+            raise UserError("--trace has its own times and lengths", hint="leave out --day and --lengths")
+        return traces.read_trace(trace)
+    shape = day or traces.DEFAULT_DAY
+    rates, window_s = traces.rates_of(shape)
+    pairs = traces.pairs_of(lengths or traces.DEFAULT_LENGTHS)
+    return traces.day(
+        rates, window_s, pairs, requests=chance.requests, burstiness=chance.burstiness, seed=chance.seed, name=shape
+    )
+
+
+def posed(trace: Trace, model: EngineModel, slo: Slo, limits: Limits, seed: int) -> Question:
+    """The question, with thresholds and bounds derived from trace, engine and SLO."""
+    from fairlead.plan.autoscale import compare
+    from fairlead.plan.autoscale.fleet import Bounds
+    from fairlead.plan.autoscale.thresholds import derive
+
+    derived = derive(trace, model, slo, seed)
+    most = limits.most or max(limits.least, MOST * compare.peak_replicas(trace, derived))
+    if most < limits.least:
+        raise UserError(f"--max {most} is below --min {limits.least}")
+    first = compare.first_replicas(trace, derived)
+    return Question(trace, derived, Bounds(first, limits.least, most, limits.floors, limits.spot), seed)
 
 
 def answers(question: Question, names: Sequence[str], jobs: int) -> Iterator[Result]:
@@ -142,8 +181,11 @@ def answer(question: Question, name: str) -> Result:
     return next(compare(question.trace, question.derived, question.bounds, [name], question.seed))
 
 
-def chosen(asked: Sequence[str], known: Sequence[str]) -> list[str]:
+def chosen(asked: Sequence[str]) -> list[str]:
     """The policies asked for, in the order of the known ones; all when none is named."""
+    from fairlead.plan.autoscale.compare import POLICIES
+
+    known = [*POLICIES, "oracle"]
     problems = [
         Problem(f"--policy {name} is unknown", hint=f"one of {', '.join(known)}") for name in asked if name not in known
     ]
@@ -219,10 +261,9 @@ def shown(results: Sequence[Result]) -> Table:
     return made
 
 
-def as_object(
-    trace: Trace, derived: Thresholds, bounds: Bounds, seed: int, results: Sequence[Result]
-) -> dict[str, Any]:
+def as_object(question: Question, results: Sequence[Result]) -> dict[str, Any]:
     """The JSON output."""
+    trace, derived = question.trace, question.derived
     reference = next((result for result in results if result.policy == "oracle"), None)
     rows = [
         asdict(result)
@@ -238,7 +279,7 @@ def as_object(
         "lengths": asdict(derived.promise.lengths),
         "rate_per_replica": derived.promise.rate_per_replica(),
         "targets": targets(derived),
-        "bounds": asdict(bounds),
-        "seed": seed,
+        "bounds": asdict(question.bounds),
+        "seed": question.seed,
         "policies": rows,
     }
