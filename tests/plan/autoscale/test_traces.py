@@ -113,5 +113,5 @@ def test_a_wrong_engine_names_every_problem_at_once(tmp_path: Path) -> None:
 def test_what_is_neither_known_nor_a_file_lists_the_known() -> None:
     for ask in (traces.engine_of, traces.rates_of, traces.pairs_of):
         with pytest.raises(UserError, match="neither known nor a file") as caught:
-            ask("nowhere")  # type: ignore[operator]
+            ask("nowhere")
         assert caught.value.problems[0].hint.startswith("known: ")

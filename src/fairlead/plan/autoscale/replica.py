@@ -104,7 +104,8 @@ class Replica:
         )
         self.step += 1
         self.context += self.running
-        self._end()
+        if self.ending and self.ending[0][0] <= self.step:
+            self._end()
         for request in done:
             records.first_token[request] = self.clock
             self.running += 1
@@ -116,16 +117,19 @@ class Replica:
     def _decode(self, until: float) -> None:
         """As many iterations as end before something changes, or as it takes to reach `until`."""
         engine, running = self.engine, self.running
-        first = engine.iteration_s + engine.sequence_s * running + engine.context_token_s * self.context
-        growth = engine.context_token_s * running
+        growth = engine.context_token_s
+        first = engine.iteration_s + engine.sequence_s * running + growth * self.context
+        growth *= running
         left = until - self.clock
-        steps = min(self.ending[0][0] - self.step, int(left / first) + 1)
+        steps = int(left / first) + 1  # at most: iterations only grow longer
+        before_an_end = self.ending[0][0] - self.step
+        steps = min(steps, before_an_end)
         while steps > 1 and (steps - 1) * (first + growth * (steps - 2) / 2) >= left:
             steps -= 1
         self.clock += steps * (first + growth * (steps - 1) / 2)
         self.step += steps
         self.context += running * steps
-        if self.ending[0][0] <= self.step:
+        if steps == before_an_end:
             self._end()
 
     def _end(self) -> None:
