@@ -39,6 +39,7 @@ def shape_of(config: Mapping[str, Any], *, name: str) -> ModelShape:
     hidden, heads, layers = read["hidden_size"], read["num_attention_heads"], read["num_hidden_layers"]
     experts = first(read, "num_local_experts", "num_experts", "n_routed_experts")
     ffn = first(read, "intermediate_size") or 4 * hidden
+    seen, windowed = window(read, layers)
     return ModelShape(
         name=name,
         layers=layers,
@@ -61,7 +62,8 @@ def shape_of(config: Mapping[str, Any], *, name: str) -> ModelShape:
         rope_dim=first(read, "qk_rope_head_dim"),
         native=NATIVE.get(str(dict(read.get("quantization_config") or {}).get("quant_method")), "bf16"),
         source=f"{name} config.json",
-        **window(read, layers),
+        window=seen,
+        windowed_layers=windowed,
     )
 
 
@@ -76,13 +78,13 @@ def shared_width(read: Mapping[str, Any]) -> int:
     return together or first(read, "n_shared_experts") * first(read, "moe_intermediate_size")
 
 
-def window(read: Mapping[str, Any], layers: int) -> dict[str, int]:
-    """`window` and `windowed_layers`: by the list of layer types, by a pattern, or all."""
+def window(read: Mapping[str, Any], layers: int) -> tuple[int, int]:
+    """The window and how many layers have it: by the list of layer types, by a pattern, or all."""
     size = first(read, "sliding_window")
     if not size or read.get("use_sliding_window") is False:
-        return {}
+        return 0, 0
     kinds = read.get("layer_types")
     if kinds:
-        return {"window": size, "windowed_layers": sum(kind == "sliding_attention" for kind in kinds)}
+        return size, sum(kind == "sliding_attention" for kind in kinds)
     every = first(read, "sliding_window_pattern") or (2 if read.get("model_type") == "gemma2" else 0)
-    return {"window": size, "windowed_layers": layers - layers // every if every else layers}
+    return size, layers - layers // every if every else layers

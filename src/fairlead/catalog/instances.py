@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from functools import cache
 
 from fairlead.catalog.files import table
@@ -26,14 +26,14 @@ class Instance:
     region: str
     usd_hour: float
     usd_hour_spot: float | None
-    date: date
+    date: datetime.date
     source: str
 
-    def age_days(self, today: date) -> int:
+    def age_days(self, today: datetime.date) -> int:
         """How old the price is."""
         return (today - self.date).days
 
-    def is_stale(self, today: date) -> bool:
+    def is_stale(self, today: datetime.date) -> bool:
         """Whether the price should be looked up again before money is spent on it."""
         return self.age_days(today) > STALE_DAYS
 
@@ -60,6 +60,6 @@ def _instance(row: Mapping[str, str]) -> Instance:
         region=row["region"],
         usd_hour=float(row["usd_hour"]),
         usd_hour_spot=float(row["usd_hour_spot"]) if row["usd_hour_spot"] else None,
-        date=date.fromisoformat(row["date"]),
+        date=datetime.date.fromisoformat(row["date"]),
         source=row["source"],
     )

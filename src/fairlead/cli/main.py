@@ -10,7 +10,16 @@ from rich.console import Console
 from rich.text import Text
 
 from fairlead import __version__
-from fairlead.cli import chat_command, keys_commands, prove_command, service_commands, spec_commands, usage_command
+from fairlead.cli import (
+    catalog_commands,
+    chat_command,
+    keys_commands,
+    plan_commands,
+    prove_command,
+    service_commands,
+    spec_commands,
+    usage_command,
+)
 from fairlead.errors import UserError
 
 app = typer.Typer(
@@ -47,6 +56,8 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(keys_commands.app, name="keys")
+app.add_typer(plan_commands.app, name="plan")
+app.add_typer(catalog_commands.app, name="catalog")
 
 
 def main() -> None:
