@@ -140,11 +140,8 @@ def planner_lines() -> Iterator[str]:
     yield f"- Measured: {', '.join(sorted(fit.measured))}. All others are called *extrapolated*, unless one of the same"
     yield "  generation with memory at most twice as fast or slow was measured (*generation-fit*), or you measured it"
     yield "  yourself (*calibrated*, by `fairlead plan calibrate`)."
-    yield from (
-        "",
-        "| constant | " + " | ".join(sorted(fit.constants.local)) + " |",
-        "|---" * (len(fit.constants.local) + 1) + "|",
-    )
+    names = sorted(fit.constants.local)
+    yield from ("", "| constant | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|")
     for name in LOCAL:
         yield f"| {name} | " + " | ".join(f"{fit.constants.local[each][name]:g}" for each in names) + " |"
     yield from ("", "| shared constant | value |", "|---|---|")
