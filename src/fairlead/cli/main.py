@@ -11,6 +11,7 @@ from rich.text import Text
 
 from fairlead import __version__
 from fairlead.cli import (
+    catalog_commands,
     chat_command,
     keys_commands,
     plan_commands,
@@ -56,6 +57,7 @@ for command in (
     app.command()(command)
 app.add_typer(keys_commands.app, name="keys")
 app.add_typer(plan_commands.app, name="plan")
+app.add_typer(catalog_commands.app, name="catalog")
 
 
 def main() -> None:

@@ -1,1 +1,1 @@
-"""How much of what: sizes, speeds, costs and replicas. Pure; time and randomness come in as arguments."""
+"""How much of what: memory, speed and their uncertainty. Pure: no clock, no files but the package's own data."""
