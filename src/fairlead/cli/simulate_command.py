@@ -37,8 +37,22 @@ COLUMNS = (
     "most",
     "with",
 )
+MODEL, DTYPE = "Llama-3.1-8B", "fp8"
 FLOOR = re.compile(r"^(\d\d?):(\d\d)-(\d\d?):(\d\d)=(\d+)$")
 MOST = 4  # times the replicas of the peak: no policy may ask for more, unless --max says so
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The engine that is asked for: a model of the catalog, or a file."""
+
+    model: str
+    gpu: str
+    tp: int
+    dtype: str
+    file: Path | None
+    price: float
+    startup_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +85,21 @@ class Question:
 
 
 def simulate(
-    engine: Annotated[str, typer.Option(help="A known engine, or a JSON file with its figures.")] = "",
+    model: Annotated[str, typer.Option(help="A model of the catalog; Llama-3.1-8B in fp8 on L4 when left out.")] = "",
+    gpu: Annotated[str, typer.Option(help="An accelerator of the catalog.")] = "L4",
+    tp: Annotated[int, typer.Option(min=1, help="Tensor parallel size of a replica.")] = 1,
+    dtype: Annotated[str, typer.Option(help="Quantisation; by default what the model ships in.")] = "",
+    engine: Annotated[Path | None, typer.Option(help="Instead of a model, figures in a JSON file.")] = None,
+    price: Annotated[float, typer.Option(min=0, help="USD for a replica's hour; 0: the cheapest known.")] = 0.0,
+    startup: Annotated[str, typer.Option(help="From asking for a replica to its first request.")] = "180s",
     day: Annotated[str, typer.Option(help="A known day, or a CSV file: window_start_s,rate_rps.")] = "",
     requests: Annotated[int, typer.Option(min=1, help="How many requests the day has.")] = 700_000,
     lengths: Annotated[str, typer.Option(help="Known lengths, or a trace file to draw them from.")] = "",
-    trace: Annotated[
-        Path | None, typer.Option(help="Replay a trace file instead of a day: Azure CSV, Mooncake JSONL.")
-    ] = None,
+    trace: Annotated[Path | None, typer.Option(help="Instead of a day, a trace: Azure CSV, Mooncake JSONL.")] = None,
     ttft: Annotated[str, typer.Option(help="The time to first token that each request is promised.")] = "2s",
     tpot: Annotated[str, typer.Option(help="The mean time per further token that each request is promised.")] = "100ms",
     attainment: Annotated[float, typer.Option(help="The part of requests for which both must hold.")] = 0.99,
-    policy: Annotated[
-        list[str] | None, typer.Option("--policy", "-p", help="One policy; again for more; else all.")
-    ] = None,
-    startup: Annotated[
-        str, typer.Option(help="From asking for a replica to its first request; else the engine's.")
-    ] = "",
+    policy: Annotated[list[str] | None, typer.Option("--policy", "-p", help="Repeat for more; else all.")] = None,
     least: Annotated[int, typer.Option("--min", min=0, help="Never fewer replicas.")] = 1,
     most: Annotated[int, typer.Option("--max", min=0, help="Never more replicas; 0: four times the peak's.")] = 0,
     schedule: Annotated[list[str] | None, typer.Option(help="At least so many in these hours: 08:00-20:00=4.")] = None,
@@ -107,11 +120,12 @@ def simulate(
 
     names = chosen(policy or [])
     slo = checked_slo(Slo(duration("--ttft", ttft), duration("--tpot", tpot), attainment))
-    model = asked_engine(engine, startup)
     asked = asked_trace(trace, day, lengths, Chance(requests, burstiness, seed))
+    wish = Wish(model, gpu, tp, dtype, engine, price, duration("--startup", startup))
+    serving = asked_engine(wish, asked, slo)
     floors = tuple(floor(text) for text in schedule or ())
     spot = Spot(spot_share, spot_price, spot_reclaims)
-    question = posed(asked, model, slo, Limits(least, most, floors, spot), seed)
+    question = posed(asked, serving, slo, Limits(least, most, floors, spot), seed)
     results = list(answers(question, names, jobs))
     if as_json:
         typer.echo(json.dumps(as_object(question, results)))
@@ -121,12 +135,29 @@ def simulate(
     console().print(shown(results))
 
 
-def asked_engine(engine: str, startup: str) -> EngineModel:
-    """The engine by name or file, with another start-up time if one is given."""
-    from fairlead.plan.autoscale.traces import DEFAULT_ENGINE, engine_of
+def asked_engine(wish: Wish, trace: Trace, slo: Slo) -> EngineModel:
+    """The engine of the file, or of the planned model for requests as long as those of the trace."""
+    from fairlead.catalog.instances import instances
+    from fairlead.plan.autoscale.planned import cheapest, planned_engine
+    from fairlead.plan.autoscale.promise import Lengths
+    from fairlead.plan.autoscale.traces import read_engine
+    from fairlead.plan.constants import shipped
+    from fairlead.plan.deployment import deployment
 
-    model = engine_of(engine or DEFAULT_ENGINE)
-    return replace(model, startup_s=duration("--startup", startup)) if startup else model
+    if wish.file is not None:
+        if wish.model:
+            raise UserError("--engine has its own figures", hint="leave out --model")
+        return replace(read_engine(wish.file), startup_s=wish.startup_s)
+    model, dtype = (wish.model, wish.dtype) if wish.model else (MODEL, wish.dtype or DTYPE)
+    plan = deployment(model, wish.gpu, dtype=dtype, tp=wish.tp)
+    return planned_engine(
+        plan,
+        shipped(),
+        Lengths.of(trace),
+        tpot_s=slo.tpot_s,
+        startup_s=wish.startup_s,
+        price_per_hour=wish.price or cheapest(plan, instances().values()),
+    )
 
 
 def asked_trace(trace: Path | None, day: str, lengths: str, chance: Chance) -> Trace:

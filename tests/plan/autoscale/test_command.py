@@ -70,7 +70,10 @@ def test_a_trace_is_replayed(tmp_path: Path) -> None:
 
 REFUSED = {
     "an unknown policy": (["-p", "magic"], "--policy magic is unknown"),
-    "an unknown engine": (["--engine", "abacus"], "neither known nor a file"),
+    "an unknown model": (["--model", "abacus"], "abacus"),
+    "a model that does not fit": (["--model", "Llama-3.1-70B", "--gpu", "L4"], "does not fit"),
+    "an engine and a model": (["--engine", "e.json", "--model", "Llama-3.1-8B"], "has its own figures"),
+    "a missing engine": (["--engine", "nowhere.json"], "cannot be read"),
     "a promise of nothing": (["--ttft", "0s"], "must be above zero"),
     "all requests": (["--attainment", "1"], "not between 0 and 1"),
     "a wrong schedule": (["--schedule", "8-20=4"], "not hours and a count"),

@@ -14,9 +14,13 @@ from fairlead.plan.autoscale.compare import POLICIES, compare, first_replicas, p
 from fairlead.plan.autoscale.demand import arrivals
 from fairlead.plan.autoscale.engine_model import Slo
 from fairlead.plan.autoscale.fleet import Bounds, Spot, simulate
+from fairlead.plan.autoscale.planned import planned_engine
 from fairlead.plan.autoscale.policies.oracle import needs
 from fairlead.plan.autoscale.policies.static import static
+from fairlead.plan.autoscale.promise import Lengths
 from fairlead.plan.autoscale.thresholds import attained, derive
+from fairlead.plan.constants import shipped
+from fairlead.plan.deployment import deployment
 
 from .engines import ROOMY, steady
 
@@ -86,10 +90,11 @@ def test_a_rerun_gives_the_same_numbers_for_every_policy() -> None:
 def test_a_published_day_attains_99_percent_near_the_oracle_and_far_below_the_peak() -> None:
     """The steepest eight hours of ServeGen's reasoning day at the rate of 700,000 requests a day, Azure's lengths."""
     slo = Slo()
-    engine = traces.engine_of(traces.DEFAULT_ENGINE)
     rates, window_s = traces.rates_of("servegen-reasoning")
     pairs = traces.pairs_of("azure-chat")
     trace = traces.day(rates, window_s, pairs, requests=700_000, seed=0, name="day").part(4 * 3600.0, 12 * 3600.0)
+    plan = deployment("Llama-3.1-8B", "L4", dtype="fp8")
+    engine = planned_engine(plan, shipped(), Lengths.of(trace), tpot_s=slo.tpot_s, startup_s=180.0, price_per_hour=0.8)
     derived = derive(trace, engine, slo, seed=0)
     most = 4 * peak_replicas(trace, derived)
     bounds = Bounds(initial=first_replicas(trace, derived), most=most)

@@ -90,12 +90,7 @@ def test_a_wrong_day_is_refused(tmp_path: Path, rows: str) -> None:
 def test_an_engine_file_has_the_fields_of_the_model(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(asdict(ENGINE)))
-    assert traces.engine_of(str(path)) == ENGINE
-
-
-def test_every_packaged_engine_is_one() -> None:
-    for name in traces.packaged("engines")["engines"]:
-        assert traces.engine_of(name).name == name
+    assert traces.read_engine(path) == ENGINE
 
 
 def test_a_wrong_engine_names_every_problem_at_once(tmp_path: Path) -> None:
@@ -104,14 +99,14 @@ def test_a_wrong_engine_names_every_problem_at_once(tmp_path: Path) -> None:
     del values["startup_s"]
     path.write_text(json.dumps(values))
     with pytest.raises(UserError) as caught:
-        traces.engine_of(str(path))
+        traces.read_engine(path)
     assert sorted(problem.message.split()[0] for problem in caught.value.problems) == [
         "iteration_s", "kv_tokens", "max_sequences", "startup_s", "unknown",
     ]  # fmt: skip
 
 
 def test_what_is_neither_known_nor_a_file_lists_the_known() -> None:
-    for ask in (traces.engine_of, traces.rates_of, traces.pairs_of):
+    for ask in (traces.rates_of, traces.pairs_of):
         with pytest.raises(UserError, match="neither known nor a file") as caught:
             ask("nowhere")
         assert caught.value.problems[0].hint.startswith("known: ")

@@ -1,4 +1,4 @@
-"""One engine replica as six numbers, what it must promise (SLO), and how much of it a request takes.
+"""One engine replica as few numbers, what it must promise (SLO), and how much of it a request takes.
 
 An iteration of continuous batching takes
 
@@ -16,12 +16,16 @@ from typing import Any
 
 from fairlead.errors import Problem, UserError
 
-MAY_BE_ZERO = {"sequence_s", "context_token_s", "startup_s", "price_per_hour"}
+MAY_BE_ZERO = {"sequence_s", "context_token_s", "startup_s", "price_per_hour", "request_s"}
+OPTIONAL = {"gpus", "request_s"}
 
 
 @dataclass(frozen=True, slots=True)
 class EngineModel:
-    """Times in seconds. `kv_tokens` is what the KV cache holds, `batched_tokens` the budget of one iteration."""
+    """Times in seconds. `kv_tokens` is what the KV cache holds, `batched_tokens` the budget of one iteration.
+
+    `request_s` is what each request waits outside of iterations (HTTP, tokenising), whatever the load.
+    """
 
     name: str
     iteration_s: float
@@ -34,6 +38,7 @@ class EngineModel:
     startup_s: float
     price_per_hour: float
     gpus: int = 1
+    request_s: float = 0.0
 
     def work_s(self, prompt: float, output: float, context: float) -> float:
         """Seconds of a replica that requests take beside the fixed part of each iteration.
@@ -60,7 +65,7 @@ class Slo:
 def engine_from(values: Mapping[str, Any], where: str) -> EngineModel:
     """An engine from parsed JSON. Raises UserError with every missing, unknown or impossible field."""
     known = {field.name: field for field in fields(EngineModel)}
-    needed = set(known) - {"gpus"}
+    needed = set(known) - OPTIONAL
     problems = [Problem(f"unknown field {name}", where=where) for name in sorted(set(values) - set(known))]
     problems += [Problem(f"{name} is missing", where=where) for name in sorted(needed - set(values))]
     numbers = {name: value for name, value in values.items() if name in known and name != "name"}
@@ -76,7 +81,7 @@ def engine_from(values: Mapping[str, Any], where: str) -> EngineModel:
             problems.append(Problem(f"{name} must be {kind}, not {value!r}", where=where))
     if problems:
         raise UserError(problems=problems)
-    return EngineModel(**{"gpus": 1, **values, "name": str(values["name"])})
+    return EngineModel(**{**values, "name": str(values["name"])})
 
 
 def _possible(name: str, value: float) -> bool:

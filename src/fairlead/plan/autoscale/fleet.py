@@ -255,7 +255,7 @@ def _outcome(fleet: _Fleet) -> Outcome:
     arrival, first, end = (np.asarray(values) for values in (records.arrival, records.first_token, records.end))
     paid = list(_paid_hours([*fleet.gone, *fleet.units], max(last, fleet.trace.duration_s)))
     return Outcome(
-        ttft_s=first - arrival,
+        ttft_s=first - arrival + fleet.model.request_s,
         tpot_s=(end - first) / np.maximum(1, fleet.trace.output - 1),
         paid_hours=sum(hours for hours, _ in paid),
         paid_spot_hours=sum(hours for hours, spot in paid if spot),

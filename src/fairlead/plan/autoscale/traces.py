@@ -1,4 +1,4 @@
-"""Days, lengths and engines by name or from the user's files; a file that cannot be read says where and why.
+"""Days and lengths by name; traces and engines from the user's files. A wrong file says where and why.
 
 Trace files: CSV as the Azure LLM inference traces have it (TIMESTAMP, ContextTokens, GeneratedTokens), or JSON lines as
 Mooncake has it (timestamp in ms, input_length, output_length). Day files: CSV with window_start_s and rate_rps.
@@ -24,11 +24,10 @@ from fairlead.plan.autoscale.engine_model import EngineModel, engine_from
 
 DEFAULT_DAY = "servegen-reasoning"
 DEFAULT_LENGTHS = "azure-chat"
-DEFAULT_ENGINE = "llama-3.1-8b-fp8-l4"
 
 
 def packaged(name: str) -> Mapping[str, Any]:
-    """A data file of this package: days, lengths or engines."""
+    """A data file of this package: days or lengths."""
     made: dict[str, Any] = json.loads((resources.files(__package__) / "data" / f"{name}.json").read_text())
     return made
 
@@ -68,19 +67,17 @@ def pairs_of(source: str) -> Ints:
     return np.stack([trace.prompt, trace.output], axis=1)
 
 
-def engine_of(source: str) -> EngineModel:
-    """A packaged engine, or one from a JSON file with the fields of EngineModel."""
-    known = packaged("engines")["engines"]
-    if source in known:
-        return engine_from({"name": source, **known[source]}, source)
-    path = _file(source, "engine", known)
+def read_engine(path: Path) -> EngineModel:
+    """An engine from a JSON file with the fields of EngineModel. Raises UserError."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"is not JSON: {error}", where=source) from None
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}", where=str(path)) from None
+    except ValueError as error:
+        raise UserError(f"is not JSON: {error}", where=str(path)) from None
     if not isinstance(values, dict):
-        raise UserError("an engine is a JSON object", where=source)
-    return engine_from({"name": path.stem, **values}, source)
+        raise UserError("an engine is a JSON object", where=str(path))
+    return engine_from({"name": path.stem, **values}, str(path))
 
 
 def read_trace(path: Path) -> Trace:
