@@ -11,12 +11,12 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 MOST_GROUPS = 128  # closed-loop clients are followed in at most so many groups
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """`iterations` equal iterations, each with `prompt_tokens` prefilled and `decoding` sequences.
 
     Those read `context` cached tokens together (the mean over the segment); `attended` counts pairs of a prompt token
@@ -31,8 +31,7 @@ class Segment:
     sampled: int
 
 
-@dataclass(frozen=True, slots=True)
-class Cohort:
+class Cohort(NamedTuple):
     """`count` requests sent after `sent` segments, with their first token after `first`, answered after `done`."""
 
     count: int
@@ -85,8 +84,7 @@ class _Group:
     turn: int
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Running:
+class _Running(NamedTuple):
     until: int
     count: int
     sent: int
