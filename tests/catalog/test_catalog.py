@@ -99,6 +99,7 @@ def test_which_accelerator_runs_what(gpu: str, name: str, arithmetic: str | None
 def test_fp4_is_what_the_model_ships_in() -> None:
     assert quantization("fp4", native="mxfp4").name == "mxfp4"
     assert quantization("fp4", native="bf16").name == "nvfp4"
+    assert quantization("fp4", native="bf16", vendor="AMD").name == "mxfp4"
 
 
 def test_an_old_price_is_stale() -> None:
@@ -108,8 +109,15 @@ def test_an_old_price_is_stale() -> None:
     assert instance("g4dn.xlarge").is_stale(date(2026, 11, 20))
 
 
-def test_versions_of_an_engine_are_the_engine() -> None:
-    assert engine("trtllm-1.0.0rc3").name == "trtllm"
+ENGINES = {"trtllm-1.0.0rc3": "trtllm", "TensorRT-LLM": "trtllm", "dynamo-sglang": "sglang", "vllm-nan": "vllm"}
+
+
+@pytest.mark.parametrize(("asked", "found"), ENGINES.items())
+def test_versions_of_an_engine_are_the_engine(asked: str, found: str) -> None:
+    assert engine(asked).name == found
+
+
+def test_small_accelerators_get_small_batches() -> None:
     assert engine("vllm").batch_limits(accelerator("L4")) == (2048, 256)
 
 

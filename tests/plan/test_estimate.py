@@ -97,6 +97,8 @@ BAD_ROWS = {
     "an unknown model": ({"model": "GPT-9"}, "no model called 'GPT-9'"),
     "an unknown accelerator": ({"gpu": "H900"}, "no accelerator called 'H900'"),
     "no number": ({"isl": "many"}, "a number is wrong"),
+    "no whole number": ({"osl": "1.5"}, "not a whole number"),
+    "endless": ({"isl": "inf"}, "a number is wrong"),
     "nothing": ({"osl": ""}, "a number is wrong"),
     "zero": ({"concurrency": "0"}, "at least 1"),
     "too large": ({"model": "DeepSeek-R1"}, "does not fit"),
@@ -112,6 +114,12 @@ def test_a_bad_row_has_an_error_and_stops_nobody(change: dict[str, str], why: st
     assert made[1]["fits"] == "true"
     assert float(made[1]["low"]) < float(made[1]["output_tokens_per_s"]) < float(made[1]["high"])
     assert all(tuple(row) == COLUMNS for row in made)
+
+
+def test_numbers_and_names_as_tables_write_them() -> None:
+    loose = QUESTION | {"isl": "1024.0", "engine": "vllm-0.12.0", "model": "meta-llama/Llama-3.1-8B-Instruct", "tp": ""}
+    one, other = answers([QUESTION, loose], shipped())
+    assert one == other
 
 
 def test_the_slowest_question_takes_a_schedule_of_few_segments() -> None:

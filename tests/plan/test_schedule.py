@@ -29,7 +29,7 @@ def tokens(made: Schedule) -> tuple[int, int]:
 def test_a_burst_computes_every_token_once(requests: int, prompt: int, output: int, budget: int, running: int) -> None:
     made = burst(requests=requests, prompt=prompt, output=output, limits=Limits(budget, running))
     assert tokens(made) == (requests * prompt, requests * output)
-    assert sum(each.count for each in made.cohorts) == requests
+    assert sum(each.size for each in made.cohorts) == requests
     assert all(each.decoding <= running for each in made.segments)
     most = max(budget, min(requests, running) + 1)
     assert all(each.prompt_tokens + each.decoding <= most for each in made.segments)
@@ -69,7 +69,7 @@ def test_a_burst_is_that_of_single_requests(requests: int, prompt: int, output: 
 @pytest.mark.parametrize("clients", [1, 7, 64, 500])
 def test_a_closed_loop_measures_each_client_once(clients: int) -> None:
     made = closed_loop(clients=clients, prompt=500, output=100, limits=Limits(8192, 1024))
-    assert sum(each.count for each in made.cohorts) == clients
+    assert sum(each.size for each in made.cohorts) == clients
     assert all(each.sent < each.first <= each.done for each in made.cohorts)
 
 
@@ -79,5 +79,5 @@ def test_who_finds_no_place_waits() -> None:
     until = [0]
     for each in made.segments:
         until.append(until[-1] + each.iterations)
-    waits = [(until[each.first] - until[each.sent]) for each in made.cohorts for _ in range(each.count)]
+    waits = [(until[each.first] - until[each.sent]) for each in made.cohorts for _ in range(each.size)]
     assert sum(waits) / len(waits) == pytest.approx(200, rel=0.15)

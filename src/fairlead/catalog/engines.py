@@ -41,6 +41,10 @@ def engines() -> Mapping[str, Engine]:
 
 
 def engine(name: str) -> Engine:
-    """The engine called `name`; a version behind a hyphen (`vllm-0.12.0`) does not matter. Raises UserError."""
-    family = name.split("-", 1)[0].lower().replace("tensorrt_llm", "trtllm")
+    """The engine that `name` names: versions and wrappers (`vllm-0.12.0`, `dynamo-sglang`) do not matter.
+
+    Raises UserError.
+    """
+    plain = name.lower().replace("_", "-").replace("tensorrt-llm", "trtllm")
+    family = next((known for known in engines() if known in plain), name)
     return find(engines(), family, kind="engine")

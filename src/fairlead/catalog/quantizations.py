@@ -49,8 +49,11 @@ def quantizations() -> Mapping[str, Quantization]:
     }
 
 
-def quantization(name: str, *, native: str = "") -> Quantization:
-    """The quantisation called `name`; `fp4` is mxfp4 for models that ship in it, else nvfp4. Raises UserError."""
+def quantization(name: str, *, native: str = "", vendor: str = "NVIDIA") -> Quantization:
+    """The quantisation called `name`. Raises UserError.
+
+    `fp4` is mxfp4 for models that ship in it and for AMD's accelerators, else nvfp4.
+    """
     if name.lower() == "fp4":
-        name = "mxfp4" if native == "mxfp4" else "nvfp4"
+        name = "mxfp4" if native == "mxfp4" or vendor == "AMD" else "nvfp4"
     return find(quantizations(), SAME.get(name.lower(), name), kind="quantisation")

@@ -57,7 +57,7 @@ def benchmark(plan: Deployment, load: Workload) -> Benchmark:
     return Benchmark(
         plan=plan,
         load=load,
-        counts=np.array([each.count for each in made.cohorts], dtype=np.float64),
+        counts=np.array([each.size for each in made.cohorts], dtype=np.float64),
         ttft=until[first] - until[sent],
         decode=until[last] - until[first],
         wall=until[-1],

@@ -13,7 +13,8 @@ from fairlead.plan.fit import fit, observe, predict
 from fairlead.plan.measurements import Row, read
 
 FEWEST = 3  # runs, for three constants
-WIDEST_AFTER = 10  # runs, from which on the interval is that of the user's own residuals
+OWN_INTERVAL = 10  # runs, from which on the interval is that of the user's own residuals
+TRUST = 4.0  # how much wider the prior is than for published tables: the user's set-up is what counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Calibration:
 def calibrated(rows: Iterable[Row], known: Fit) -> Calibration:
     """`known` with new constants for every measured accelerator. Raises UserError where nothing is usable.
 
-    The prior is centred on the constants known before, so few runs move them little.
+    The prior is centred on the constants known before, so few runs move them less.
     """
     measurements, problems = read(rows)
     by_gpu = sorted({each.plan.gpu.name for each in measurements})
@@ -40,13 +41,13 @@ def calibrated(rows: Iterable[Row], known: Fit) -> Calibration:
     seen = observe([each for each in measurements if each.plan.gpu.name in names])
     gpu = np.array([each.plan.gpu.name for each in measurements if each.plan.gpu.name in names])
     before, _ = predict(seen, known.constants)
-    constants = fit(seen, np.ones(len(seen), dtype=bool), names=names, start=known.constants)
+    constants = fit(seen, np.ones(len(seen), dtype=bool), names=names, start=known.constants, widen=TRUST)
     after, _ = predict(seen, constants)
     ratio = seen.throughput / after
     spread = dict(known.spread)
     for kind in ("dense", "moe"):
         low, high = known.spread[f"{GENERATION_FIT}-{kind}"]
-        if len(seen) >= WIDEST_AFTER:
+        if len(seen) >= OWN_INTERVAL:
             low, high = (float(each) for each in np.percentile(ratio, [10, 90]))
         spread[f"{CALIBRATED}-{kind}"] = (low, high)
     errors = tuple(

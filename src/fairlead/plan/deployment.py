@@ -76,7 +76,7 @@ def deployment(
 ) -> Deployment:
     """Look everything up. `dtype` empty: what the model ships in. Raises UserError with all problems."""
     shape, device, runner = looked_up(model_name, gpu, engine_name)
-    stored = quantization(dtype or shape.native, native=shape.native)
+    stored = quantization(dtype or shape.native, native=shape.native, vendor=device.vendor)
     total = tp * pp if n_gpus is None else n_gpus
     if min(tp, pp, total) < 1 or total % (tp * pp):
         raise UserError(

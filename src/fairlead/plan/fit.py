@@ -45,6 +45,7 @@ PRIOR: Mapping[str, tuple[float, float]] = {
     "reduce_us": (5.0, 0.5),
     "reduce_pcie_us": (20.0, 0.7),
     "reduce_node_us": (20.0, 0.5),
+    "step_ms": (1.0, 0.7),
     "router_us": (20.0, 1.0),
     "sequence_us": (10.0, 0.7),
     "sequence_served_us": (40.0, 0.7),
@@ -121,17 +122,17 @@ def fit(
     *,
     names: Sequence[str],
     start: Constants | None = None,
-    tight: float = 1.0,
+    widen: float = 1.0,
 ) -> Constants:
     """Constants from the `rows` of `seen` that are true; `names` are the accelerators or generations to be fitted.
 
     `start`: constants known before; they become the centre of the prior, and only the `names` are fitted.
-    `tight` < 1 narrows the prior.
+    `widen` > 1 lets the measurements weigh more against the prior.
     """
     fields = [(name, key) for name in names for key in LOCAL]
     fields += [] if start else [("", key) for key in SHARED]
     centre: Array = np.log(np.array([start_value(start, seen, name, key) for name, key in fields]))
-    spread = np.array([PRIOR[key][1] * tight for _, key in fields])
+    spread = np.array([PRIOR[key][1] * widen for _, key in fields])
     weight = source_weights(seen, rows)
 
     def constants(values: Array) -> Constants:

@@ -33,17 +33,17 @@ class Measurement:
 def question(row: Row) -> tuple[Deployment, Workload]:
     """What a row asks. Raises UserError."""
     try:
-        n_gpus, tp = int(row["n_gpus"]), int(row.get("tp") or row["n_gpus"])
-        clients = None if row["concurrency"].strip().lower() == "max" else int(float(row["concurrency"]))
+        n_gpus, tp = whole(row["n_gpus"]), whole(row.get("tp") or row["n_gpus"])
+        clients = None if row["concurrency"].strip().lower() == "max" else whole(row["concurrency"])
         load = Workload(
-            prompt=int(row["isl"]),
-            output=int(row["osl"]),
+            prompt=whole(row["isl"]),
+            output=whole(row["osl"]),
             clients=clients,
             static="static" in row.get("metric", "") or row.get("metric") == "ttft",
         )
     except KeyError as error:
         raise UserError(f"column {error} is missing") from error
-    except (ValueError, AttributeError) as error:
+    except (ValueError, OverflowError, AttributeError) as error:
         raise UserError(f"a number is wrong: {error}") from error
     if min(load.prompt, load.output, load.requests) < 1:
         raise UserError("isl, osl and concurrency must be at least 1")
@@ -59,6 +59,14 @@ def question(row: Row) -> tuple[Deployment, Workload]:
         tp=tp,
     )
     return plan, load
+
+
+def whole(text: str) -> int:
+    """`1024` or `1024.0`. Raises ValueError."""
+    number = float(text)
+    if number != int(number):
+        raise ValueError(f"{text} is not a whole number")
+    return int(number)
 
 
 def read(rows: Iterable[Row]) -> tuple[list[Measurement], list[Problem]]:

@@ -3,12 +3,13 @@
 An iteration takes the sum of its parts, each with one factor:
 
     compute / C + weights / M + experts / (M E) + cache / (M K) + attention / (C A)
-    + traffic / L + reduces x R + layers / 64 x O + routers x X + sequences x S
+    + traffic / L + reduces x R + layers / 64 x O + routers x X + H + sequences x S
 
-C (compute), M (memory) and O (overhead) belong to a generation of accelerators; E, K, A are shared by all; L and R
-belong to a kind of link; S to the way requests arrive: over HTTP as a stream, or offline. That the parts add, instead
-of the larger one hiding the smaller as in the textbook's roofline, is what the measurements say: an L2 norm of compute
-and weights predicts tables that it has not seen worse than their sum (median error 11.7 % against 9.7 %).
+C (compute), M (memory) and O (overhead) belong to a generation of accelerators; E, K, A, X and H (host) are shared by
+all; L and R belong to a kind of link; S to the way requests arrive: over HTTP as a stream, or offline. That the parts
+add, instead of the larger one hiding the smaller as in the textbook's roofline, is what the measurements say: an L2
+norm of compute and weights predicts tables that it has not seen worse than their sum (median error 11.7 % against
+9.7 %).
 
 The sum is linear in the work: a whole benchmark is one row of work, and fitting is a small least-squares problem.
 """
@@ -35,6 +36,7 @@ SHARED = (
     "reduce_us",
     "reduce_pcie_us",
     "reduce_node_us",
+    "step_ms",
     "router_us",
     "sequence_us",
     "sequence_served_us",
@@ -72,6 +74,7 @@ def factors(plan: Deployment, constants: Mapping[str, float], *, served: bool) -
             constants[f"reduce{kind}_us"] * 1e-6,
             constants["overhead_ms"] * 1e-3 / REFERENCE_LAYERS,
             constants["router_us"] * 1e-6,
+            constants["step_ms"] * 1e-3,
             constants["sequence_served_us" if served else "sequence_us"] * 1e-6,
         ]
     )

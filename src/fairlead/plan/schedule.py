@@ -11,12 +11,12 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 MOST_GROUPS = 128  # closed-loop clients are followed in at most so many groups
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """`iterations` equal iterations, each with `prompt_tokens` prefilled and `decoding` sequences.
 
     Those read `context` cached tokens together (the mean over the segment); `attended` counts pairs of a prompt token
@@ -31,11 +31,10 @@ class Segment:
     sampled: int
 
 
-@dataclass(frozen=True, slots=True)
-class Cohort:
-    """`count` requests sent after `sent` segments, with their first token after `first`, answered after `done`."""
+class Cohort(NamedTuple):
+    """`size` requests sent after `sent` segments, with their first token after `first`, answered after `done`."""
 
-    count: int
+    size: int
     sent: int
     first: int
     done: int
@@ -60,7 +59,7 @@ class Limits:
 def burst(*, requests: int, prompt: int, output: int, limits: Limits) -> Schedule:
     """All requests at once, measured from the first to the last: an offline throughput benchmark."""
     loop = _Loop(prompt, output, limits, most_decoding=min(requests, limits.running), again=False)
-    loop.queue.append(_Group(count=requests, sent=0, output=output, turn=1))
+    loop.queue.append(_Group(size=requests, sent=0, output=output, turn=1))
     return loop.run(requests)
 
 
@@ -71,7 +70,7 @@ def closed_loop(*, clients: int, prompt: int, output: int, limits: Limits) -> Sc
     for start in range(0, clients, size):
         count = min(size, clients - start)
         spread = max(1, round(output * (start + count) / clients))
-        loop.queue.append(_Group(count=count, sent=0, output=spread, turn=0))
+        loop.queue.append(_Group(size=count, sent=0, output=spread, turn=0))
     return loop.run(clients)
 
 
@@ -79,16 +78,15 @@ def closed_loop(*, clients: int, prompt: int, output: int, limits: Limits) -> Sc
 class _Group:
     """Requests in the queue that were sent together. Only those of turn 1 are measured."""
 
-    count: int
+    size: int
     sent: int
     output: int
     turn: int
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Running:
+class _Running(NamedTuple):
     until: int
-    count: int
+    size: int
     sent: int
     first: int
     context: int
@@ -132,7 +130,7 @@ class _Loop:
         free = self.running - self.decoding
         while self.queue and taken < budget and free:
             group, done = self.queue[0], self.prefilled
-            count = min((budget - taken + done) // self.prompt, group.count, free)
+            count = min((budget - taken + done) // self.prompt, group.size, free)
             if not count:
                 chunk = budget - taken
                 attended += chunk * (done + chunk / 2)
@@ -144,8 +142,8 @@ class _Loop:
             free -= count
             self.prefilled = 0
             ready.append((count, group))
-            group.count -= count
-            if not group.count:
+            group.size -= count
+            if not group.size:
                 self.queue.popleft()
         admitted = self.running - self.decoding - free
         self.segments.append(Segment(1, taken, self.decoding, self.context, attended, self.decoding + admitted))
@@ -168,11 +166,11 @@ class _Loop:
         while self.finishing and self.finishing[0].until <= self.at:
             done = heapq.heappop(self.finishing)
             now = len(self.segments)
-            self.decoding -= done.count
-            self.context -= done.count * done.context
+            self.decoding -= done.size
+            self.context -= done.size * done.context
             if done.turn == 1:
-                self.cohorts.append(Cohort(done.count, done.sent, done.first, now))
-                measured += done.count
+                self.cohorts.append(Cohort(done.size, done.sent, done.first, now))
+                measured += done.size
             if self.again:
-                self.queue.append(_Group(done.count, now, self.output, done.turn + 1))
+                self.queue.append(_Group(done.size, now, self.output, done.turn + 1))
         return measured

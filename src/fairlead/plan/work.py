@@ -30,6 +30,7 @@ PARTS = (
     "reduces",  # number of all-reduces
     "layers",  # number of layers
     "routers",  # number of layers that route to experts
+    "steps",  # 1: what an iteration costs whatever is in it
     "sequences",  # number of decoding sequences
 )
 
@@ -37,11 +38,7 @@ PARTS = (
 def work(plan: Deployment, segments: Sequence[Segment]) -> Array:
     """(segments x PARTS): the work of one iteration of each segment on one replica of `plan`."""
     shape, gpu, tp = plan.model, plan.gpu, plan.tp
-    columns = np.array(
-        [(each.prompt_tokens, each.decoding, each.context, each.attended, each.sampled) for each in segments],
-        dtype=np.float64,
-    )
-    prompts, decoding, context, attended, sampled = columns.T
+    _, prompts, decoding, context, attended, sampled = np.array(segments, dtype=np.float64).T
     tokens = prompts + decoding
     bandwidth = gpu.bandwidth_gb_s * 1e9
     sixteen = gpu.tflops[sixteen_bits(gpu)] * 1e12
@@ -59,6 +56,7 @@ def work(plan: Deployment, segments: Sequence[Segment]) -> Array:
             np.full_like(tokens, reduces),
             np.full_like(tokens, shape.layers),
             np.full_like(tokens, shape.moe_layers),
+            np.ones_like(tokens),
             decoding,
         ],
         axis=1,
