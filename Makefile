@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 FILE ?= examples/laptop/fairlead.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help up down setup test test-vllm check format golden bench docs demo-model lock clean
+.PHONY: help up down setup test test-vllm check format golden bench docs demo-model fit lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ bench: $(VENV)/.dev ## the gateway beside nginx, vllm-router and LiteLLM, in one
 
 demo-model: ## train the two demo models again (needs torch; minutes)
 	@bash tools/demo_model/build.sh
+
+fit: $(VENV)/.dev ## fit the planner's constants on the tables of measured benchmarks
+	@$(BIN)/python tools/fit.py $(ARGS)
 
 lock: $(VENV)/bin/uv ## pin the newest versions that pyproject.toml allows
 	@for extra in "" "--group dev"; do \

@@ -16,6 +16,8 @@ from fairlead import signals
 from fairlead.cli.main import app
 from fairlead.gateway import allowance, answers
 from fairlead.gateway.answers import Refusal
+from fairlead.plan.constants import shipped
+from fairlead.plan.roofline import LOCAL
 from fairlead.policy.budget import NANO, Account, Budget
 from fairlead.policy.fair import Entry, Shed
 from fairlead.policy.limits import Scope, Shortfall
@@ -74,6 +76,7 @@ def pages() -> dict[str, str]:
         "metrics.md": page("Metrics of the gateway", metric_lines()),
         "commands.md": page("Commands", command_lines()),
         "errors.md": page("Errors of the gateway", error_lines()),
+        "planner.md": page("How accurate the planner is", planner_lines()),
         "environment.md": page("Environment variables", (f"- `{name}`: {text}" for name, text in VARIABLES.items())),
     }
 
@@ -130,6 +133,36 @@ def command_lines() -> Iterator[str]:
                 names = ", ".join([*parameter.opts, *parameter.secondary_opts])
                 yield f"| `{names}` | {cell(getattr(parameter, 'help', '') or '')} |"
             yield ""
+
+
+def planner_lines() -> Iterator[str]:
+    """The fit's own account of itself."""
+    fit = shipped()
+    told = fit.accuracy
+    yield "Each source was predicted with constants fitted on the others only (`make fit`). The error is that of the"
+    yield "request throughput. Two publishers' measurements of the same thing differ by 8.9 % in the median. What the"
+    yield "model consists of was chosen while looking at these tables; expect a little more on others."
+    yield from ("", "| source | models | rows | median error | mean error | within 15 % |", "|---|---|---|---|---|---|")
+    for row in told["by_source"]:
+        figures = " | ".join(f"{row[name]:.1%}" for name in ("median", "mape", "within_15"))
+        yield f"| {row['source']} | {row['kind']} | {row['rows']} | {figures} |"
+    ranking = told["ranking"]
+    yield from (
+        "",
+        f"- The 80 % interval of the other sources covers {told['coverage']:.1%} of a source's measurements.",
+    )
+    yield f"- Which of two set-ups gives more throughput per GPU: right for {ranking['all']:.1%} of {ranking['pairs']}"
+    yield f"  pairs, and for {ranking['clear']:.1%} of those that differ by 10 % or more."
+    yield f"- Whether the mean TPOT keeps 20, 30 or 50 ms: right for {told['tpot_slo']:.1%}."
+    yield f"- Measured: {', '.join(sorted(fit.measured))}. All others are called *extrapolated*, unless one of the same"
+    yield "  generation with memory at most twice as fast or slow was measured (*generation-fit*), or you measured it"
+    yield "  yourself (*calibrated*, by `fairlead plan calibrate`)."
+    names = sorted(fit.constants.local)
+    yield from ("", "| constant | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|")
+    for name in LOCAL:
+        yield f"| {name} | " + " | ".join(f"{fit.constants.local[each][name]:g}" for each in names) + " |"
+    yield from ("", "| shared constant | value |", "|---|---|")
+    yield from (f"| {name} | {value:g} |" for name, value in fit.constants.shared.items())
 
 
 def error_lines() -> Iterator[str]:

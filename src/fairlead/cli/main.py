@@ -12,8 +12,10 @@ from rich.text import Text
 from fairlead import __version__
 from fairlead.cli import (
     access_commands,
+    catalog_commands,
     chat_command,
     keys_commands,
+    plan_commands,
     prove_command,
     service_commands,
     spec_commands,
@@ -58,6 +60,8 @@ for command in (
 app.add_typer(access_commands.app, name="access")
 app.add_typer(keys_commands.app, name="keys")
 app.add_typer(store_commands.app, name="store")
+app.add_typer(plan_commands.app, name="plan")
+app.add_typer(catalog_commands.app, name="catalog")
 
 
 def main() -> None:

@@ -1,0 +1,121 @@
+"""`plan` and `catalog` as a user calls them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from fairlead.cli.main import app
+from fairlead.errors import UserError
+
+from .questions import QUESTION, rows_of_a_slower_machine
+
+
+def run(*words: str, code: int = 0) -> str:
+    result = CliRunner().invoke(app, words)
+    if isinstance(result.exception, UserError):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result.stdout
+
+
+def written(path: Path, rows: list[dict[str, str]]) -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def test_estimate_for_people() -> None:
+    text = run("plan", "estimate", "Llama-3.1-8B", "--gpu", "H100-SXM")
+    assert "15.0 GiB weights" in text
+    assert "requests/s" in text
+    assert "generation-fit" in text
+    assert "TTFT" in text
+
+
+def test_what_does_not_fit_is_refused_with_what_does() -> None:
+    text = run("plan", "estimate", "DeepSeek-R1", "--gpu", "H200-SXM", code=1)
+    assert "626.7 GiB weights" in text
+    assert "fits: DeepSeek-R1 fp8 on 8 x H200-SXM (tp 8)" in text
+
+
+def test_estimate_as_json() -> None:
+    made: dict[str, Any] = json.loads(run("plan", "estimate", "llama-3.1-8b", "--gpu", "l4", "--json"))
+    assert made["fits"]
+    assert made["confidence"] == "extrapolated"
+    assert made["settings"]["max_num_seqs"] >= 1
+    assert set(made["speed"]["ttft_ms"]) == {"mean", "p50", "p95", "p99"}
+
+
+def test_a_config_of_ones_own(tmp_path: Path) -> None:
+    config = {
+        "model_type": "llama",
+        "num_hidden_layers": 4,
+        "hidden_size": 256,
+        "num_attention_heads": 4,
+        "vocab_size": 1000,
+        "max_position_embeddings": 4096,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    made = json.loads(
+        run("plan", "estimate", str(tmp_path / "config.json"), "--gpu", "T4", "--dtype", "fp16", "--json")
+    )
+    assert made["fits"]
+
+
+def test_the_batch_form(tmp_path: Path) -> None:
+    asked = written(tmp_path / "in.csv", [QUESTION, QUESTION | {"row_id": "b", "model": "nothing"}])
+    run("plan", "estimate", "--batch", str(asked), "--out", str(tmp_path / "out.csv"))
+    rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
+    assert [(row["row_id"], row["fits"]) for row in rows] == [("a", "true"), ("b", "")]
+    assert "no model called 'nothing'" in rows[1]["error"]
+
+
+def test_calibrate_and_use(tmp_path: Path) -> None:
+    runs = written(tmp_path / "runs.csv", rows_of_a_slower_machine(0.7))
+    out = tmp_path / "constants.json"
+    assert "H100-SXM" in run("plan", "calibrate", str(runs), "--out", str(out))
+    words = ("plan", "estimate", "Llama-3.1-8B", "--gpu", "H100-SXM", "--json")
+    before, after = (json.loads(run(*words, *more)) for more in ((), ("--constants", str(out))))
+    assert after["confidence"] == "calibrated"
+    assert after["speed"]["requests_per_s"] < 0.85 * before["speed"]["requests_per_s"]
+
+
+WRONG = {
+    "no model": ((), "needs a model"),
+    "no accelerator": (("Llama-3.1-8B",), "needs a model and --gpu"),
+    "a wrong concurrency": (("Llama-3.1-8B", "--gpu", "L4", "--concurrency", "some"), "neither a number"),
+    "no output": (("--batch", __file__), "needs --out"),
+    "no such table": (("--batch", "/nowhere.csv", "--out", "/tmp/x.csv"), "cannot read"),
+    "no such constants": (("Llama-3.1-8B", "--gpu", "L4", "--constants", "/nowhere.json"), "cannot read"),
+}
+
+
+@pytest.mark.parametrize(("words", "why"), WRONG.values(), ids=WRONG)
+def test_wrong_words_are_refused(words: tuple[str, ...], why: str) -> None:
+    with pytest.raises(UserError, match=why):
+        run("plan", "estimate", *words)
+
+
+@pytest.mark.parametrize("kind", ["accelerators", "instances", "models", "quantizations", "engines"])
+def test_catalog_list(kind: str) -> None:
+    rows = json.loads(run("catalog", "list", kind, "--json"))
+    assert rows[0]["name"] in run("catalog", "list", kind)
+    assert all(row["source"] for row in rows)
+
+
+def test_catalog_show_finds_any_kind() -> None:
+    for name in ("T4", "p5.48xlarge", "qwen3-32b", "awq", "trtllm"):
+        assert "source" in run("catalog", "show", name)
+        assert json.loads(run("catalog", "show", name, "--json"))["source"]
+    with pytest.raises(UserError, match="nothing called 'H10'"):
+        run("catalog", "show", "H10")
+    with pytest.raises(UserError, match="has no fruits"):
+        run("catalog", "list", "fruits")
