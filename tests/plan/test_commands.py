@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +88,11 @@ def test_calibrate_and_use(tmp_path: Path) -> None:
     before, after = (json.loads(run(*words, *more)) for more in ((), ("--constants", str(out))))
     assert after["confidence"] == "calibrated"
     assert after["speed"]["requests_per_s"] < 0.85 * before["speed"]["requests_per_s"]
+
+
+def test_other_commands_do_not_wait_for_numpy() -> None:
+    code = "import sys, fairlead.cli.main; assert 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 WRONG = {

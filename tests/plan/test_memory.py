@@ -110,6 +110,13 @@ def test_parallelism_divides_and_copies() -> None:
     assert staged.kv_sequence == pytest.approx(one.kv_sequence / 2)
 
 
+def test_the_kv_cache_is_of_a_known_type() -> None:
+    auto, eight = (memory(deployment("Llama-3.1-8B", "L4", kv_dtype=kv), context=1000) for kv in ("auto", "fp8"))
+    assert eight.kv_sequence == pytest.approx(auto.kv_sequence / 2)
+    with pytest.raises(UserError, match="cannot be int3"):
+        deployment("Llama-3.1-8B", "L4", kv_dtype="int3")
+
+
 def test_gpus_must_be_a_multiple_of_the_parallelism() -> None:
     assert deployment("Llama-3.1-8B", "L4", n_gpus=4, tp=2).replicas == 2
     with pytest.raises(UserError, match="3 GPUs"):

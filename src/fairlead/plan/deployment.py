@@ -10,6 +10,8 @@ from fairlead.catalog.models import ModelShape, model
 from fairlead.catalog.quantizations import Quantization, quantization
 from fairlead.errors import Problem, UserError
 
+KV_DTYPES = ("auto", "fp8", "bf16")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
@@ -78,6 +80,8 @@ def deployment(
     shape, device, runner = looked_up(model_name, gpu, engine_name)
     stored = quantization(dtype or shape.native, native=shape.native, vendor=device.vendor)
     total = tp * pp if n_gpus is None else n_gpus
+    if kv_dtype not in KV_DTYPES:
+        raise UserError(f"a KV cache cannot be {kv_dtype}", hint=f"one of {', '.join(KV_DTYPES)}")
     if min(tp, pp, total) < 1 or total % (tp * pp):
         raise UserError(
             f"{total} GPUs are no whole number of tp {tp} x pp {pp}", hint="give a multiple of tp x pp to --gpus"
