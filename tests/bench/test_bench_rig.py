@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -37,8 +38,8 @@ def mock(cache: Path) -> Iterator[Mock]:
 
 
 def adjacent_free_ports(count: int) -> int:
-    """The first of `count` neighbouring ports that nobody listens on."""
-    for first in range(20_000, 30_000, count):
+    """`count` neighbouring ports that nobody listens on; another test process begins to look elsewhere."""
+    for first in range(20_000 + os.getpid() % 1000 * 8, 30_000, count):
         if not any(in_use(port) for port in range(first, first + count)):
             return first
     raise AssertionError("no free ports")

@@ -62,7 +62,7 @@ def test_an_issuer_that_is_gone_is_never_the_callers_fault(build: Build, issuer:
     assert seen[-1] == 503
     assert len(seen) > 1  # it served on for a while
     assert asked(house, [warm, token(), token(head={"kid": "unknown"})]) == [(503, "key_set_unavailable")] * 3
-    assert house.gateway.chat(key=warm).status_code == 503
+    assert eventually(lambda: house.gateway.chat(key=warm).status_code == 503, within_s=2.0, every_s=0.05)
     assert house.gateway.chat().status_code == 200
     assert house.gateway.is_ready()
     assert house.gateway.metrics()["fairlead_key_set_age_seconds", ()] >= 6.0
