@@ -13,10 +13,11 @@ from fairlead.ops.prove.traffic import CHAT, chat
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, and when (monotonic)."""
+    """What came back, when it was asked for, and when it was there (monotonic)."""
 
     status: int
     body: bytes
+    asked: float
     at: float
 
     @property
@@ -62,10 +63,12 @@ async def keep_asking(
     request, end, got = asking.request, time.monotonic() + for_s, list[Answer]()
     try:
         while time.monotonic() < end and len(got) < times:
+            asked = time.monotonic()
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
-            got.append(Answer(int(head[9:12]), await reader.readexactly(length), time.monotonic()))
+            body = await reader.readexactly(length)
+            got.append(Answer(int(head[9:12]), body, asked, time.monotonic()))
             if got[-1].status == until:
                 break
     finally:

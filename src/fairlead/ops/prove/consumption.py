@@ -105,15 +105,20 @@ async def try_limit(
         answers = await crowd(OVERLOAD, stage, number, asking, for_s=TRIED_S)
         others = await strangers(stage, number, rule, who)
         await stage.end_gateway(number)
-    let_in = sorted(answer.at for answer in answers if answer.status == 200)
+    let_in = [answer for answer in answers if answer.status == 200]
     refused = sum(answer.code == "rate_limit_exceeded" for answer in answers)
     if not let_in:
         return False, "nobody was let in"
-    allowed = BURST + RATE * (let_in[-1] - let_in[0])
+    last = max(answer.at for answer in let_in)
+    # the gateway decided on the first one after it was asked and before its answer was here: too much is what is
+    # above the longest time between the decisions, too little what is below the shortest
+    allowed = BURST + RATE * (last - min(answer.at for answer in let_in))
     off = len(let_in) / allowed - 1
+    too_much = len(let_in) > (1 + TOLERANCE) * (BURST + RATE * (last - min(answer.asked for answer in let_in)))
     # of tokens, what runs holds a reserve on top of what it will use
-    within = -TOLERANCE - (2 * OVERLOAD / allowed if kind == "tokens" else 0) <= off + 2 / allowed and off <= TOLERANCE
-    if off < 0 and not within and again:
+    too_little = off + 2 / allowed < -TOLERANCE - (2 * OVERLOAD / allowed if kind == "tokens" else 0)
+    within = not too_much and not too_little
+    if too_little and again:
         return await try_limit(stage, name, rule, kind, who, again=again - 1)
     figure = f"{kind} {len(let_in)} let in of {len(answers)}, {off:+.1%} of burst and rate"
     return within and refused > len(let_in) and others, figure + ("" if others else "; others are refused too")
