@@ -1,0 +1,65 @@
+"""A planned service, the value that renderers take: who made it, a search or the file's own figures, does not matter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fairlead.catalog.instances import Instance
+from fairlead.plan.deployment import Deployment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """Equal nodes. `name` is a DNS label and stands in the nodes' label and taint.
+
+    `minimum` and `maximum` bound how many there are, `nodes` are wanted at the stated load. `spot` nodes may be taken
+    away at any time. A pool whose instance has no GPU runs the gateway, heads and operators.
+    """
+
+    name: str
+    instance: Instance
+    spot: bool
+    minimum: int
+    nodes: int
+    maximum: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """A model of the spec, by its public name, on a pool.
+
+    `deployment` holds shape, quantisation, tp, pp and `replicas`, those wanted at the stated load with headroom and
+    spare; `minimum` and `maximum` bound them when they scale. `max_num_seqs` sequences of `max_model_len` tokens are
+    what an engine is told; `deployment.tokens` is its `max_num_batched_tokens`, `deployment.utilization` its
+    `gpu_memory_utilization`. `ongoing` requests, running and queued, a replica takes within the SLO: the target of every
+    autoscaler. `startup_s`: from a pod's start until it answers.
+    """
+
+    model: str
+    pool: str
+    deployment: Deployment
+    max_model_len: int
+    max_num_seqs: int
+    minimum: int
+    maximum: int
+    ongoing: float
+    startup_s: float
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of one replica."""
+        return self.deployment.tp * self.deployment.pp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServicePlan:
+    """Pools and what runs on them; every placement's pool is one of `pools`, and at least one pool has no GPU."""
+
+    cloud: str
+    region: str
+    pools: tuple[Pool, ...]
+    placements: tuple[Placement, ...]
+
+    def pool_of(self, placement: Placement) -> Pool:
+        """The pool that a placement is on."""
+        return next(pool for pool in self.pools if pool.name == placement.pool)
