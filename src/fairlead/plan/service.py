@@ -1,4 +1,4 @@
-"""A planned service, the value that renderers take: who made it, a search or the file's own figures, does not matter."""
+"""A planned service, the value that renderers take, whether a search made it or the figures of the file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Placement:
     `deployment` holds shape, quantisation, tp, pp and `replicas`, those wanted at the stated load with headroom and
     spare; `minimum` and `maximum` bound them when they scale. `max_num_seqs` sequences of `max_model_len` tokens are
     what an engine is told; `deployment.tokens` is its `max_num_batched_tokens`, `deployment.utilization` its
-    `gpu_memory_utilization`. `ongoing` requests, running and queued, a replica takes within the SLO: the target of every
+    `gpu_memory_utilization`. `ongoing` requests, running and queued, a replica takes within the SLO: the target of each
     autoscaler. `startup_s`: from a pod's start until it answers.
     """
 
