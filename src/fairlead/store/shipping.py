@@ -19,7 +19,7 @@ from fairlead.store.usage import Usage, decode
 
 BLOCK_BYTES = 1024 * 1024
 SWEEP_AGE_S = 60.0  # a segment younger than this may be between its creation and its lock
-BIGGEST_INTEGER = 2**63 - 1  # of every database that we know
+ESCAPED_NUL = b"\\u0000"
 POSITIONS_FILE = "shipped.json"
 
 Read = Callable[[int], tuple[list[bytes], int]]  # position -> lines from there, and the position behind them
@@ -86,19 +86,17 @@ def parse(lines: Iterable[bytes]) -> tuple[list[Usage], list[str]]:
 
 
 def record(line: bytes) -> Usage | None:
-    """The record in a line; None when it is none, or none that a database can hold."""
+    """The record in a line; None when it is none, or none that a database can hold.
+
+    `decode` refuses integers of more than 64 bits. PostgreSQL's text holds no NUL: one bad line must not stop all.
+    """
     try:
         row = decode(line)
     except msgspec.MsgspecError:
         return None
-    return row if all(storable(value) for value in msgspec.structs.astuple(row)) else None
-
-
-def storable(value: object) -> bool:
-    """PostgreSQL's text holds no NUL, and no database's integer more than 64 bits. One bad line must not stop all."""
-    if isinstance(value, str):
-        return "\0" not in value
-    return not isinstance(value, int) or -BIGGEST_INTEGER <= value <= BIGGEST_INTEGER
+    if ESCAPED_NUL not in line:  # as always
+        return row
+    return None if any("\0" in value for value in msgspec.structs.astuple(row) if isinstance(value, str)) else row
 
 
 def replica_id(state: Path) -> str:

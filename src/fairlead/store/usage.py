@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+
+BIGGEST_INTEGER = 2**63 - 1  # of every database that we know
+Whole = Annotated[int, msgspec.Meta(ge=-BIGGEST_INTEGER, le=BIGGEST_INTEGER)]
 
 
 class Usage(msgspec.Struct, frozen=True, tag_field="event", tag="request"):
@@ -19,14 +24,14 @@ class Usage(msgspec.Struct, frozen=True, tag_field="event", tag="request"):
     route: str
     model: str
     operation: str
-    status: int
-    prompt_tokens: int
-    cached_tokens: int
-    completion_tokens: int
+    status: Whole
+    prompt_tokens: Whole
+    cached_tokens: Whole
+    completion_tokens: Whole
     ttft_ms: float | None
     duration_ms: float
     estimated: bool
-    cost_nano: int = 0  # billionths of the currency, by the prices of that moment; 0 where the model has none
+    cost_nano: Whole = 0  # billionths of the currency, by the prices of that moment; 0 where the model has none
     level: str = "info"  # the journal's line is the log's line too
 
 
