@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from fairlead.plan.autoscale.demand import Trace
@@ -15,26 +17,37 @@ def one_replica(trace: Trace, engine: EngineModel) -> tuple[list[float], list[fl
     written = [0 for _ in requests]
     first, end = [float(np.inf)] * len(left), [float(np.inf)] * len(left)
     waiting = list(requests)
-    running: list[int] = []
+    running: list[int] = []  # admitted, in this order; those with prompt tokens left are not decoding yet
     now = 0.0
+
+    def length(request: int) -> int:
+        return int(trace.prompt[request]) + written[request]
+
     while waiting or running:
-        admit(trace, engine, now, waiting, running)
+        while sum(map(length, running)) > engine.kv_tokens and len(running) > 1:
+            out = running.pop()
+            waiting.insert(0, out)
+            left[out] = length(out)
+        admit(trace, engine, now, waiting, running, length)
         if not running:
             now = float(trace.arrival_s[waiting[0]])
             continue
         decoding = [request for request in running if not left[request]]
-        read = sum(int(trace.prompt[request]) + written[request] for request in decoding)
+        read = sum(map(length, decoding))
         budget = max(1, engine.batched_tokens - len(decoding))
-        computed = 0
+        computed, attended = 0, 0.0
         whole = []
         for request in running:
             chunk = min(left[request], budget - computed)
             if chunk:
+                attended += chunk * (length(request) - left[request] + chunk / 2)
                 left[request] -= chunk
                 computed += chunk
                 whole += [] if left[request] else [request]
         now += engine.iteration_s + engine.sequence_s * len(decoding)
         now += engine.context_token_s * read + engine.prompt_token_s * computed
+        now += engine.experts_s * (1 - engine.expert_missed ** (len(decoding) + computed))
+        now += engine.attended_s * (attended - engine.typical_prompt / 2 * computed)
         for request in [*decoding, *whole]:
             written[request] += 1
             first[request] = min(first[request], now)
@@ -44,13 +57,16 @@ def one_replica(trace: Trace, engine: EngineModel) -> tuple[list[float], list[fl
     return first, end
 
 
-def admit(trace: Trace, engine: EngineModel, now: float, waiting: list[int], running: list[int]) -> None:
+def admit(
+    trace: Trace,
+    engine: EngineModel,
+    now: float,
+    waiting: list[int],
+    running: list[int],
+    length: Callable[[int], int],
+) -> None:
     """Take what has arrived and fits, first come first served."""
-
-    def length(request: int) -> int:
-        return min(engine.kv_tokens, int(trace.prompt[request] + trace.output[request]))
-
     while waiting and trace.arrival_s[waiting[0]] <= now and len(running) < engine.max_sequences:
-        if length(waiting[0]) + sum(map(length, running)) > engine.kv_tokens:
+        if running and sum(map(length, [*running, waiting[0]])) > engine.kv_tokens:
             return
         running.append(waiting.pop(0))

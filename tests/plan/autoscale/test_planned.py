@@ -38,8 +38,7 @@ def planned_s(plan: Deployment, decoding: int, context: float, prompt: int) -> f
 
 def simulated_s(made: EngineModel, decoding: int, context: float, prompt: int) -> float:
     """The engine's."""
-    decode = made.iteration_s + made.sequence_s * decoding + made.context_token_s * context
-    return decode + made.prompt_token_s * prompt
+    return made.filling_s(decoding, context, prompt, prompt * prompt / 2)
 
 
 CASES = {
@@ -47,14 +46,16 @@ CASES = {
     "many": (100, 120_000.0, 0),
     "a prompt among them": (50, 60_000.0, 1000),
     "a prompt alone": (0, 0.0, 1000),
+    "a prompt four times as long as the mean": (0, 0.0, 4000),
 }
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 @pytest.mark.parametrize(("model", "gpu", "dtype", "tp"), [
-    ("Llama-3.1-8B", "L4", "fp8", 1), ("Llama-3.1-70B", "H100-SXM", "fp8", 2),
+    ("Llama-3.1-8B", "L4", "fp8", 1), ("Llama-3.1-70B", "H100-SXM", "fp8", 2), ("Mixtral-8x7B", "H100-SXM", "fp8", 2),
+    ("DeepSeek-R1", "H200-SXM", "fp8", 8),
 ])  # fmt: skip
-def test_dense_iterations_take_what_the_plan_says(
+def test_iterations_take_what_the_plan_says(
     model: str, gpu: str, dtype: str, tp: int, case: tuple[int, float, int]
 ) -> None:
     plan = deployment(model, gpu, dtype=dtype, tp=tp)

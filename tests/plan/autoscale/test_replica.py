@@ -21,6 +21,9 @@ CASES: dict[str, tuple[Trace, EngineModel]] = {
     "overloaded": (steady(9.0, 120), ROOMY),
     "few places": (steady(4.0, 200), replace(ROOMY, max_sequences=4)),
     "small KV cache": (steady(4.0, 200), replace(ROOMY, kv_tokens=4000)),
+    "long answers in a small KV cache": (steady(1.0, 300, prompt=100, output=600), replace(ROOMY, kv_tokens=4000)),
+    "experts": (steady(4.0, 200), replace(ROOMY, experts_s=0.02, expert_missed=0.9)),
+    "attention": (steady(2.0, 200), replace(ROOMY, attended_s=1e-8, typical_prompt=800.0)),
     "long prompts in small chunks": (steady(1.0, 300, prompt=5000), replace(ROOMY, batched_tokens=256)),
     "answers of one token": (steady(4.0, 200, output=1), ROOMY),
     "several arrive together": (
@@ -44,3 +47,25 @@ def test_a_request_longer_than_the_cache_runs_alone_and_ends() -> None:
     outcome = simulate(trace, ENGINE, static(1), Bounds(), np.random.default_rng(0))
     assert np.isfinite(outcome.tpot_s).all()
     assert outcome.ttft_s[1] > outcome.ttft_s[0]
+
+
+def test_long_answers_lose_their_place_in_a_small_cache_and_none_in_a_large_one() -> None:
+    trace = steady(1.0, 300, prompt=100, output=600)
+    small, large = (
+        simulate(trace, replace(ROOMY, kv_tokens=tokens), static(1), Bounds(), np.random.default_rng(0))
+        for tokens in (4000, 1_000_000)
+    )
+    assert small.preemptions > 10
+    assert large.preemptions == 0
+    assert small.tpot_s.mean() > large.tpot_s.mean()
+
+
+def test_what_the_prefix_cache_holds_is_not_computed() -> None:
+    """A prompt of 1,000 tokens of which 600 are cached costs an idle engine as much as one of 400."""
+    alone = np.array([0.0])
+    long = Trace("cached", alone, np.array([1000]), np.array([1]), cached=np.array([600]))
+    short = Trace("short", alone, np.array([400]), np.array([1]))
+    first, other = (
+        simulate(trace, ROOMY, static(1), Bounds(), np.random.default_rng(0)).ttft_s[0] for trace in (long, short)
+    )
+    assert first == other

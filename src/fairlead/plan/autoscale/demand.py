@@ -13,12 +13,16 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Requests in order of arrival, shape (n,): `arrival_s` from zero, `prompt` and `output` tokens, at least 1."""
+    """Requests in order of arrival, shape (n,): `arrival_s` from zero, `prompt` and `output` tokens, at least 1.
+
+    `cached`: tokens of the prompt, fewer than all, that a prefix cache holds; None: of no prompt any.
+    """
 
     name: str
     arrival_s: Floats
     prompt: Ints
     output: Ints
+    cached: Ints | None = None
 
     @property
     def duration_s(self) -> float:
@@ -34,18 +38,31 @@ class Trace:
         """The requests that arrive in [start_s, end_s), with arrivals counted from `start_s`."""
         first, last = np.searchsorted(self.arrival_s, [start_s, end_s])
         here = slice(int(first), int(last))
-        return Trace(self.name, self.arrival_s[here] - start_s, self.prompt[here], self.output[here])
+        cached = None if self.cached is None else self.cached[here]
+        return Trace(self.name, self.arrival_s[here] - start_s, self.prompt[here], self.output[here], cached)
 
 
 class Records:
     """What a simulation reads of each request and writes about it. Plain lists: single items are read most."""
 
-    __slots__ = ("arrival", "end", "finished", "finished_at", "first_token", "length", "output", "prompt", "used")
+    __slots__ = (
+        "arrival",
+        "cached",
+        "end",
+        "finished",
+        "finished_at",
+        "first_token",
+        "length",
+        "output",
+        "prompt",
+        "used",
+    )
 
     def __init__(self, trace: Trace) -> None:
         self.arrival: list[float] = trace.arrival_s.tolist()
         self.prompt: list[int] = trace.prompt.tolist()
         self.output: list[int] = trace.output.tolist()
+        self.cached: list[int] = [0] * len(self.arrival) if trace.cached is None else trace.cached.tolist()
         self.length: list[int] = (trace.prompt + trace.output).tolist()
         self.first_token = [np.inf] * len(self.arrival)
         self.end = [np.inf] * len(self.arrival)

@@ -3,8 +3,10 @@
 An iteration of continuous batching takes
 
     iteration_s + sequence_s * running + context_token_s * context tokens read + prompt_token_s * prompt tokens computed
+    + experts_s * (1 - expert_missed ** tokens) + attended_s * (attended - typical_prompt / 2 * prompt tokens computed)
 
-which is the roofline of one forward pass, linearised: weights and overhead, per-sequence work, KV cache reads, prefill.
+which is the roofline of one forward pass: weights and overhead, per-sequence work, KV cache reads, prefill; the routed
+experts that some token chose; and attention, where a prompt is longer or shorter than a typical one.
 """
 
 from __future__ import annotations
@@ -16,15 +18,17 @@ from typing import Any
 
 from fairlead.errors import Problem, UserError
 
-MAY_BE_ZERO = {"sequence_s", "context_token_s", "startup_s", "price_per_hour", "request_s"}
-OPTIONAL = {"gpus", "request_s"}
+OPTIONAL = {"gpus", "request_s", "experts_s", "expert_missed", "attended_s", "typical_prompt"}
+MAY_BE_ZERO = {"sequence_s", "context_token_s", "startup_s", "price_per_hour"} | OPTIONAL - {"gpus"}
 
 
 @dataclass(frozen=True, slots=True)
 class EngineModel:
     """Times in seconds. `kv_tokens` is what the KV cache holds, `batched_tokens` the budget of one iteration.
 
-    `request_s` is what each request waits outside of iterations (HTTP, tokenising), whatever the load.
+    `request_s` is what each request waits outside of iterations (HTTP, tokenising), whatever the load. `experts_s`
+    reads all routed experts, of which a token misses one with probability `expert_missed`. `attended_s` is for a pair
+    of a prompt token and an earlier one; `prompt_token_s` holds those of a prompt of `typical_prompt` tokens.
     """
 
     name: str
@@ -39,6 +43,20 @@ class EngineModel:
     price_per_hour: float
     gpus: int = 1
     request_s: float = 0.0
+    experts_s: float = 0.0
+    expert_missed: float = 0.0
+    attended_s: float = 0.0
+    typical_prompt: float = 0.0
+
+    def filling_s(self, running: int, context: float, taken: int, attended: float) -> float:
+        """Seconds of an iteration that computes `taken` prompt tokens beside `running` sequences.
+
+        Those read `context` tokens; `attended` counts pairs of a prompt token and an earlier one.
+        """
+        seconds = self.iteration_s + self.sequence_s * running + self.context_token_s * context
+        if self.experts_s:
+            seconds += self.experts_s * (1 - self.expert_missed ** (running + taken))
+        return seconds + self.prompt_token_s * taken + self.attended_s * (attended - taken * self.typical_prompt / 2)
 
     def work_s(self, prompt: float, output: float, context: float) -> float:
         """Seconds of a replica that requests take beside the fixed part of each iteration.
@@ -50,7 +68,7 @@ class EngineModel:
 
     def share_for_work(self, tpot_s: float) -> float:
         """The part of its time that a replica has for requests when each iteration may last `tpot_s`: 0 to 1."""
-        return max(0.0, 1.0 - self.iteration_s / tpot_s)
+        return max(0.0, 1.0 - (self.iteration_s + self.experts_s) / tpot_s)
 
 
 @dataclass(frozen=True, slots=True)

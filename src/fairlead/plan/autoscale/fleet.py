@@ -63,7 +63,10 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of the requests, shape (n,), and of the replicas."""
+    """What became of the requests, shape (n,), and of the replicas.
+
+    `iterations` of all engines together; `preemptions`: how often a sequence lost its place in the KV cache.
+    """
 
     ttft_s: Floats
     tpot_s: Floats
@@ -73,6 +76,8 @@ class Outcome:
     replicas: tuple[
         tuple[float, int, int], ...
     ]  # (moment, ready, all that are billed), one for each look of the policy
+    iterations: int
+    preemptions: int
 
 
 @dataclass(slots=True)
@@ -253,7 +258,8 @@ def _outcome(fleet: _Fleet) -> Outcome:
     records = fleet.records
     last = max(records.end)
     arrival, first, end = (np.asarray(values) for values in (records.arrival, records.first_token, records.end))
-    paid = list(_paid_hours([*fleet.gone, *fleet.units], max(last, fleet.trace.duration_s)))
+    units = [*fleet.gone, *fleet.units]
+    paid = list(_paid_hours(units, max(last, fleet.trace.duration_s)))
     return Outcome(
         ttft_s=first - arrival + fleet.model.request_s,
         tpot_s=(end - first) / np.maximum(1, fleet.trace.output - 1),
@@ -261,6 +267,8 @@ def _outcome(fleet: _Fleet) -> Outcome:
         paid_spot_hours=sum(hours for hours, spot in paid if spot),
         reclaims=fleet.reclaims,
         replicas=tuple(fleet.timeline),
+        iterations=sum(unit.engine.steps for unit in units),
+        preemptions=sum(unit.engine.preemptions for unit in units),
     )
 
 
