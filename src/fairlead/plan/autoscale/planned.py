@@ -86,7 +86,7 @@ def part_seconds(plan: Deployment, lengths: Lengths) -> Array:
 
     def iteration(decoding: int, context: float, computed: int, attended: float) -> Array:
         segment = Segment(1, computed, decoding, context, attended, decoding + (computed > 0))
-        made = work(plan, [segment])[0]
+        made: Array = work(plan, [segment])[0]
         made[EXPERTS] = 0.0
         return made
 
