@@ -21,7 +21,7 @@ from fairlead.plan.roofline import LOCAL
 from fairlead.policy.budget import NANO, Account, Budget
 from fairlead.policy.fair import Entry, Shed
 from fairlead.policy.limits import Scope, Shortfall
-from fairlead.spec import consumption, store, types
+from fairlead.spec import consumption, deploy, store, types
 from fairlead.spec.enforced import ENFORCED
 
 NOBODY = Entry("", 0, 0, 0.0)
@@ -49,6 +49,8 @@ PARTS: Mapping[str, type[BaseModel]] = {
     "gateway.retry": types.Retry,
     "gateway.limits": types.Limits,
     "gateway.tls": types.Tls,
+    "deploy": deploy.Deploy,
+    "deploy.images": deploy.Images,
 }
 VARIABLES: Mapping[str, str] = {
     "FAIRLEAD_API_KEY": "The key that `fairlead chat` calls with. On a laptop `up` has made one.",

@@ -13,6 +13,8 @@ _QUANTITIES = "fairlead.render.consumption"
 _CONSUMPTION = "fairlead.gateway.consumption"
 _KEYS = "fairlead.cli.keys_commands"
 _WORKERS = "fairlead.ops.workers"
+_NAMES = "fairlead.render.names"
+_PLATFORM = "fairlead.render.platform"
 
 ENFORCED: Mapping[str, str] = {
     "Spec.apiVersion": "fairlead.spec.types:Spec",
@@ -133,4 +135,8 @@ ENFORCED: Mapping[str, str] = {
     "Limits.header_timeout": f"{_GATEWAY}:limits",
     "Limits.body_timeout": f"{_GATEWAY}:limits",
     "Limits.idle_timeout": f"{_GATEWAY}:limits",
+    "Spec.deploy": f"{_NAMES}:namespace",
+    "Deploy.namespace": f"{_NAMES}:namespace",
+    "Deploy.images": f"{_PLATFORM}.gateway:container",
+    "Images.gateway": f"{_PLATFORM}.gateway:container",
 }

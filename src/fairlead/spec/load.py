@@ -12,6 +12,7 @@ from fairlead.errors import Problem, UserError
 from fairlead.spec import overlay, variables, yaml
 from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
 from fairlead.spec.crosscheck import crosscheck
+from fairlead.spec.deploy import Deploy, Images
 from fairlead.spec.problems import Finding, Path, dotted, from_pydantic
 from fairlead.spec.profiles import with_defaults
 from fairlead.spec.store import Postgres, Redis, Store
@@ -118,6 +119,8 @@ _PARTS: dict[Path, type[BaseModel]] = {
     ("gateway", "retry"): Retry,
     ("gateway", "limits"): Limits,
     ("gateway", "tls"): Tls,
+    ("deploy",): Deploy,
+    ("deploy", "images"): Images,
 }
 
 

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic.types import Strict
 
 from fairlead.spec.consumption import Budget, Fairness, Idempotency, Price, RateLimit
+from fairlead.spec.deploy import Deploy
 from fairlead.spec.fields import (
     Closed,
     Count,
@@ -297,3 +298,5 @@ class Spec(Closed):
     """What the replicas of the service share. Default: a folder beside this file, for a single gateway's limits."""
     gateway: Gateway = Gateway()
     """The server in front."""
+    deploy: Deploy | None = None
+    """Where and how `fairlead render` puts the service into a cluster. Default: it is for this machine."""

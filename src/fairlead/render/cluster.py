@@ -1,0 +1,60 @@
+"""`gateway.json` as it stands in a cluster: it listens on every address; its upstreams are the target's Services."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fairlead.render import names
+from fairlead.render.gateway import gateway_config
+from fairlead.spec.types import RemoteModel, Spec
+
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - in a pod; who may connect is the NetworkPolicies' matter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """The Service that a model's engines answer behind.
+
+    `path` stands before /v1; `served` is the model's name over there, "" where it is the public one.
+    """
+
+    service: str
+    port: int = names.ENGINE_PORT
+    path: str = ""
+    health_path: str = "/health"
+    served: str = ""
+
+    def url(self, namespace: str) -> str:
+        """The base URL that /v1 is added to. The whole name of the Service: it needs no search path to be found."""
+        return f"http://{self.service}.{namespace}.svc.cluster.local:{self.port}{self.path}"
+
+
+def cluster_gateway(spec: Spec, upstreams: Mapping[str, Upstream], *, replicas: int) -> dict[str, Any]:
+    """The configuration for `replicas` gateways at most: each takes its share of the limits while Redis is away."""
+    namespace = names.namespace(spec)
+    urls = {model: (upstream.url(namespace),) for model, upstream in upstreams.items()}
+    config = gateway_config(spec, state_dir=names.STATE_MOUNT, upstreams=urls)
+    models = {
+        name: {**model, **_reached(upstreams[name])} if name in upstreams else model
+        for name, model in config["models"].items()
+    }
+    return {
+        **config,
+        "listen": {"host": EVERY_ADDRESS, "port": names.GATEWAY_PORT},
+        "admin": {"host": EVERY_ADDRESS, "port": names.ADMIN_PORT},
+        "replicas": replicas,
+        "models": models,
+        "tls": None,  # ends at the listener of the Gateway, where the certificate is
+    }
+
+
+def rendered_models(spec: Spec) -> dict[str, Any]:
+    """The models whose engines are rendered; the others are somebody else's."""
+    return {name: model for name, model in spec.models.items() if not isinstance(model, RemoteModel)}
+
+
+def _reached(upstream: Upstream) -> dict[str, str]:
+    served = {"upstream_model": upstream.served} if upstream.served else {}
+    return {"health_path": upstream.health_path, **served}

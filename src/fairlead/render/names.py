@@ -1,0 +1,104 @@
+"""Every name that two objects must agree on, made in one place: what is not spelled twice cannot be spelled wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+
+from fairlead.spec.types import Spec
+
+MANAGED_BY = "fairlead"
+POOL = "fairlead.dev/pool"
+"""Label of a pool's nodes, and key of their taint; its value is the pool's name."""
+GPU_TAINT = "nvidia.com/gpu"
+"""Key of the taint on every node with GPUs; GKE and the GPU operator set it, with this value."""
+GPU_TAINT_VALUE = "present"
+GPU_RESOURCE = "nvidia.com/gpu"
+ORIGIN = "fairlead.dev/from"
+"""Annotation: the part of the spec that an object was made of."""
+
+NAME = "app.kubernetes.io/name"
+INSTANCE = "app.kubernetes.io/instance"
+COMPONENT = "app.kubernetes.io/component"
+PART_OF = "app.kubernetes.io/part-of"
+MANAGER = "app.kubernetes.io/managed-by"
+MODEL = "fairlead.dev/model"
+"""Label of the pods of a model's engines; its value is `slug(model)`."""
+
+GATEWAY = "gateway"  # components
+ENGINE = "engine"
+
+GATEWAY_PORT = 8080
+ADMIN_PORT = 9090
+ENGINE_PORT = 8000
+HTTP = "http"  # names of ports
+METRICS = "metrics"
+
+CONFIG_FILE = "gateway.json"
+CONFIG_MOUNT = "/etc/fairlead"
+STATE_MOUNT = "/var/lib/fairlead"
+MODEL_MOUNT = "/models"
+SHM_MOUNT = "/dev/shm"  # noqa: S108 - where engines share tensors, not a place for our files
+
+HF_TOKEN = "HF_TOKEN"  # noqa: S105 - the name of a variable, and of the key in its Secret
+LONGEST_SLUG = 30
+
+
+def namespace(spec: Spec) -> str:
+    """The namespace of all that is rendered."""
+    return (spec.deploy.namespace if spec.deploy else None) or spec.name
+
+
+def slug(model: str) -> str:
+    """A part of DNS labels for a model's public name; `refusals` sees to it that no two models share one."""
+    short = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")
+    if len(short) <= LONGEST_SLUG:
+        return short
+    return f"{short[: LONGEST_SLUG - 7].strip('-')}-{hashlib.sha256(model.encode()).hexdigest()[:6]}"
+
+
+def selector(spec: Spec, component: str, model: str = "") -> dict[str, str]:
+    """The labels that pods are found by; they never change while the object lives."""
+    found = {NAME: MANAGED_BY, INSTANCE: spec.name, COMPONENT: component}
+    return found | ({MODEL: slug(model)} if model else {})
+
+
+def labels(spec: Spec, component: str, model: str = "") -> dict[str, str]:
+    """All labels of an object; those of `selector` are among them."""
+    return {**selector(spec, component, model), PART_OF: spec.name, MANAGER: MANAGED_BY}
+
+
+def gateway(spec: Spec) -> str:
+    """The gateway's Deployment, Service, ServiceAccount, HPA, PDB."""
+    return f"{spec.name}-gateway"
+
+
+def gateway_config(spec: Spec) -> str:
+    """The ConfigMap with `gateway.json`."""
+    return f"{spec.name}-gateway-config"
+
+
+def gateway_secret(spec: Spec) -> str:
+    """The Secret whose keys are the variables that the gateway reads."""
+    return f"{spec.name}-gateway-secrets"
+
+
+def hub_secret(spec: Spec) -> str:
+    """The Secret with the model hub's token, under the key `HF_TOKEN`."""
+    return f"{spec.name}-hub-token"
+
+
+def engine(spec: Spec, model: str) -> str:
+    """What serves a model: its Deployment, Service, InferenceService and the like."""
+    return f"{spec.name}-{slug(model)}"
+
+
+def engine_account(spec: Spec) -> str:
+    """The ServiceAccount of the engines: it may read the models' bucket, and nothing in the cluster."""
+    return f"{spec.name}-engine"
+
+
+def pool_selector(pool: str) -> Mapping[str, str]:
+    """What a pod's `nodeSelector` says to be on a pool's nodes."""
+    return {POOL: pool}
