@@ -21,8 +21,20 @@ from fairlead.plan.roofline import LOCAL
 from fairlead.policy.budget import NANO, Account, Budget
 from fairlead.policy.fair import Entry, Shed
 from fairlead.policy.limits import Scope, Shortfall
+from fairlead.signals.cluster import CLUSTER
+from fairlead.signals.engine import VLLM
+from fairlead.signals.gpu import GPU
+from fairlead.signals.ray import RAY
 from fairlead.spec import consumption, deploy, store, types
 from fairlead.spec.enforced import ENFORCED
+
+READ = {
+    "Read from engines": VLLM,
+    "Read from Ray": RAY,
+    "Read from GPUs": GPU,
+    "Read from the cluster": CLUSTER,
+}
+"""What alert rules, dashboards and autoscalers read of others."""
 
 NOBODY = Entry("", 0, 0, 0.0)
 BUDGET = Account(Budget("NAME", Scope(), 5 * NANO, "day", ZoneInfo("UTC")), (), 0.0)
@@ -114,10 +126,15 @@ def cell(text: str) -> str:
 
 
 def metric_lines() -> Iterator[str]:
-    """One row a signal."""
+    """One table for what the gateway emits and for each that others emit; one row a signal."""
     yield from ("| name | kind | labels | what |", "|---|---|---|---|")
     for signal in signals.GATEWAY:
         yield f"| `{signal.name}` | {signal.kind} | {', '.join(signal.labels)} | {cell(signal.help)} |"
+    for title, read in READ.items():
+        yield from ("", f"## {title}", "", "| name | kind | labels | what | read in |", "|---|---|---|---|---|")
+        for signal in read:
+            labels = ", ".join(signal.labels)
+            yield f"| `{signal.name}` | {signal.kind} | {labels} | {cell(signal.help)} | {cell(signal.source)} |"
 
 
 def command_lines() -> Iterator[str]:

@@ -1,4 +1,7 @@
-"""Every metric that Fairlead emits, in one table: the gateway, the alert rules, the dashboards and the docs read it."""
+"""Every metric that Fairlead emits or reads: gateway, alert rules, dashboards, autoscalers and docs read these tables.
+
+Here stands what the gateway emits; what others emit is in `engine`, `ray`, `gpu` and `cluster`.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,17 @@ DURATION_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One metric. A counter's name ends in `_total`; `buckets` are a histogram's upper bounds in its unit."""
+    """One metric. A counter's name ends in `_total`; `buckets` are a histogram's upper bounds in its unit.
+
+    `source` says where the name of somebody else's metric was read.
+    """
 
     name: str
     kind: Kind
     labels: tuple[str, ...]
     help: str
     buckets: tuple[float, ...] = ()
+    source: str = ""
 
 
 REQUESTS = Signal(
