@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 
 from fairlead.catalog.accelerators import accelerator, accelerators
+from fairlead.catalog.components import component, components
 from fairlead.catalog.engines import engine, engines
 from fairlead.catalog.hf_config import shape_of
 from fairlead.catalog.instances import instance, instances
@@ -22,7 +23,7 @@ def test_parameters_are_those_published(shape: ModelShape) -> None:
 
 
 def test_every_row_has_a_dated_source() -> None:
-    for rows in (accelerators(), instances(), models(), quantizations(), engines()):
+    for rows in (accelerators(), instances(), models(), quantizations(), engines(), components()):
         assert rows
         for row in rows.values():
             assert row.source, row
@@ -31,6 +32,13 @@ def test_every_row_has_a_dated_source() -> None:
 
 def test_every_instance_has_a_known_accelerator() -> None:
     assert {each.gpu for each in instances().values()} <= set(accelerators())
+
+
+def test_an_image_names_the_version_of_its_component() -> None:
+    """Else a new version would be written for, and the old one would run."""
+    for each in components().values():
+        assert not each.image or each.version in each.image_parts[2], each
+    assert component("llm-d-router").image_parts == ("ghcr.io/llm-d", "llm-d-router-endpoint-picker", "v0.10.0")
 
 
 def test_the_catalog_is_broad_enough() -> None:
