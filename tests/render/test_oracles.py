@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.render.oracles import SHARED, judge, verdict
+from .oracles import SHARED, judge, verdict
 
 EXAMPLES = SHARED.parent / "data" / "k8s-examples"
 POD = """\
