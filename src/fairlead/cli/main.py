@@ -12,6 +12,7 @@ from rich.text import Text
 from fairlead import __version__
 from fairlead.cli import (
     access_commands,
+    batch_commands,
     catalog_commands,
     chat_command,
     keys_commands,
@@ -60,6 +61,7 @@ for command in (
 app.add_typer(access_commands.app, name="access")
 app.add_typer(keys_commands.app, name="keys")
 app.add_typer(store_commands.app, name="store")
+app.add_typer(batch_commands.app, name="batch")
 app.add_typer(plan_commands.app, name="plan")
 app.add_typer(catalog_commands.app, name="catalog")
 

@@ -182,12 +182,17 @@ class Consumption:
 
     # -- a full engine ------------------------------------------------------------------------------------------------
 
-    def entry(self, caller: Caller, admission: Admission, now: float) -> Entry:
-        """The request as the model's fair queue takes it; only where fairness is configured."""
+    def entry(self, caller: Caller, admission: Admission, now: float, *, patient: bool = False) -> Entry:
+        """The request as the model's fair queue takes it; only where fairness is configured.
+
+        `patient`: it waits behind all others, whatever its role.
+        """
         assert self._fairness is not None
         plan = admission.plan
         deadline = now + self._fairness.max_wait_s
-        return Entry(caller.tenant, admission.prompt, admission.completion, deadline, plan.weight, plan.batch)
+        return Entry(
+            caller.tenant, admission.prompt, admission.completion, deadline, plan.weight, plan.batch or patient
+        )
 
     def in_flight(self, model: str) -> int:
         """Requests that may run at once in a replica of a model before others wait; 0: nobody ever waits here."""

@@ -38,6 +38,7 @@ class Exchange:
     """
 
     turn: Turn | None = None
+    patient = False  # waits behind those that are in a hurry, where tenants share the model
     _events: EventRelay | None = None
     _dechunker: Dechunker | None = None
     _upstream: UpstreamConnection | None = None
@@ -89,7 +90,7 @@ class Exchange:
             self.start()
             return
         now = app.wall()
-        room.enter(self, app.consumption.entry(self.caller, self.admission, now), now)
+        room.enter(self, app.consumption.entry(self.caller, self.admission, now, patient=self.patient), now)
 
     def start(self) -> None:
         """Send the request to the replica with the least work, or refuse."""

@@ -29,7 +29,8 @@ ONCE = frozenset(
         b"x-request-id",
     )
 )
-KEPT = ONCE | {b"connection"}
+PRIORITY = b"x-fairlead-priority"
+KEPT = ONCE | {b"connection", b"content-type", PRIORITY}
 
 
 class Refused(Exception):

@@ -33,8 +33,8 @@ def open_bucket(url: str, env: Mapping[str, str]) -> Remote:
 
     folder, _, last = url.rstrip("/").rpartition("/")
     name = last if is_model_file(last) else ""
-    with _explained(url):
-        store = from_url(folder if name else url.rstrip("/"), **_options(url, env))
+    with explained(url):
+        store = from_url(folder if name else url.rstrip("/"), **store_options(url, env))
         files = tuple(_describe(item) for item in _listed(store, name) if is_model_file(item["path"]))
 
     def read(file: RemoteFile, offset: int) -> Iterator[bytes]:
@@ -43,7 +43,7 @@ def open_bucket(url: str, env: Mapping[str, str]) -> Remote:
     return Remote("", files, read)
 
 
-def _options(url: str, env: Mapping[str, str]) -> dict[str, Any]:
+def store_options(url: str, env: Mapping[str, str]) -> dict[str, Any]:
     """Plain HTTP only to an endpoint that the user himself gave as http://."""
     endpoint = {
         "s3": env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL", ""),
@@ -67,14 +67,14 @@ def _describe(item: Mapping[str, Any]) -> RemoteFile:
 def _read_object(store: ObjectStore, file: RemoteFile, offset: int, *, url: str) -> Iterator[bytes]:
     import obstore
 
-    with _explained(url, started=True):
+    with explained(url, started=True):
         found = obstore.get(store, file.name, options={"range": {"offset": offset}} if offset else {})
         for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
             yield bytes(chunk)
 
 
 @contextmanager
-def _explained(url: str, *, started: bool = False) -> Iterator[None]:
+def explained(url: str, *, started: bool = False) -> Iterator[None]:
     """Turn the client's errors into ours; an unknown one in the middle of a file is worth another try."""
     from obstore import exceptions
 
