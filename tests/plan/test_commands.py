@@ -56,6 +56,34 @@ def test_estimate_as_json() -> None:
     assert set(made["speed"]["ttft_ms"]) == {"mean", "p50", "p95", "p99"}
 
 
+LLAMA = ("plan", "estimate", "Llama-3.1-8B", "--gpu", "L4", "--dtype", "fp8")
+
+
+def test_requests_that_come_by_themselves() -> None:
+    words = (*LLAMA, "--rate", "2", "--prompt-p95", "3000", "--output-p95", "700", "--prefix-share", "0.2")
+    made: dict[str, Any] = json.loads(run(*words, "--json"))
+    assert made["queue"]["keeps_up"]
+    assert made["queue"]["offered_per_s"] == 2
+    assert made["speed"]["ttft_ms"]["p95"] > 1.5 * made["speed"]["ttft_ms"]["p50"]
+    assert made == json.loads(run(*words, "--json"))
+    assert made["speed"] != json.loads(run(*words, "--json", "--seed", "1"))["speed"]
+    assert "does NOT keep up" in run(*LLAMA, "--rate", "20")
+
+
+def test_a_recording_is_played(tmp_path: Path) -> None:
+    lines = [json.dumps({"timestamp": at * 1000, "input_length": 500, "output_length": 50}) for at in range(50)]
+    (tmp_path / "trace.jsonl").write_text("\n".join(lines))
+    trace = ("--trace", str(tmp_path / "trace.jsonl"))
+    slow, fast = (json.loads(run(*LLAMA, *trace, "--json", *more)) for more in ((), ("--rate", "100")))
+    assert slow["queue"]["requests"] == fast["queue"]["requests"] == 50
+    assert slow["queue"]["offered_per_s"] == pytest.approx(50 / 49)
+    assert fast["speed"]["ttft_ms"]["p95"] > slow["speed"]["ttft_ms"]["p95"]
+
+
+def test_lengths_as_they_were_recorded() -> None:
+    assert "under way" in run(*LLAMA, "--lengths", "azure-code", "--concurrency", "8")
+
+
 def test_a_config_of_ones_own(tmp_path: Path) -> None:
     config = {
         "model_type": "llama",
@@ -96,6 +124,17 @@ def test_other_commands_do_not_wait_for_numpy() -> None:
 
 
 WRONG = {
+    "a rate and clients": ((*LLAMA[2:], "--rate", "1", "--concurrency", "3"), "come by themselves, or from"),
+    "a negative rate": ((*LLAMA[2:], "--rate", "-1"), "--rate must be above 0"),
+    "a trace and lengths": ((*LLAMA[2:], "--trace", "x", "--lengths", "y"), "--trace has its own lengths"),
+    "a trace and clients": ((*LLAMA[2:], "--trace", "x", "--concurrency", "3"), "--trace has its own times"),
+    "lengths and tails": ((*LLAMA[2:], "--lengths", "x", "--output-p95", "9"), "--lengths has its own tails"),
+    "an offline queue of unequal requests": (
+        (*LLAMA[2:], "--concurrency", "max", "--output-p95", "900"),
+        "an offline queue of equal requests",
+    ),
+    "no such trace": ((*LLAMA[2:], "--trace", "/nowhere.csv"), "cannot be read"),
+    "a tail too long": ((*LLAMA[2:], "--prompt-p95", "9000"), "log-normal"),
     "no model": ((), "needs a model"),
     "no accelerator": (("Llama-3.1-8B",), "needs a model and --gpu"),
     "a wrong concurrency": (("Llama-3.1-8B", "--gpu", "L4", "--concurrency", "some"), "neither a number"),

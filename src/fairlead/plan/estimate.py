@@ -24,7 +24,7 @@ class Speed:
     """Of the whole deployment. Latencies in ms: `mean`, `p50`, `p95`, `p99`.
 
     `low` and `high` bound output tokens/s: 80 % of measurements should lie between them. `parts` says where the time of
-    an answer goes; the shares sum to 1.
+    an answer goes (under traffic: the time of the engines); the shares sum to 1.
     """
 
     requests_per_s: float
@@ -38,8 +38,29 @@ class Speed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """What only simulated traffic says. `keeps_up`: the queue does not grow without end.
+
+    `offered_per_s` requests come, `sustained_per_s` is the most that the deployment can answer for long. `ongoing`
+    requests are running or queued in the mean. `preempted`: times that a request lost its place in the KV cache, in the
+    mean. `refused`: the share of requests too long for context or cache. `requests` were simulated.
+    """
+
+    offered_per_s: float
+    sustained_per_s: float
+    keeps_up: bool
+    ongoing: float
+    preempted: float
+    refused: float
+    requests: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """The answer. `speed` is None where `problems` refuse the deployment; `running` sequences run at once."""
+    """The answer. `speed` is None where `problems` refuse the deployment; `running` sequences run at once.
+
+    Of traffic (`served`) `load` is the mean request, and there is a `queue`.
+    """
 
     plan: Deployment
     load: Workload
@@ -48,6 +69,7 @@ class Estimate:
     running: int
     confidence: str
     speed: Speed | None
+    queue: Queue | None = None
 
     @property
     def fits(self) -> bool:
