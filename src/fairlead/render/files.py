@@ -23,6 +23,11 @@ class Document:
     object: Object
 
     @property
+    def is_kustomization(self) -> bool:
+        """Whether it is about other files, and no object of the cluster."""
+        return self.object.get("kind") == "Kustomization"
+
+    @property
     def title(self) -> str:
         """`Deployment/chat-gateway`, as it is called in messages."""
         return f"{self.object.get('kind', '')}/{self.object.get('metadata', {}).get('name', '')}"
@@ -38,7 +43,12 @@ class Files:
     @property
     def manifests(self) -> list[Document]:
         """What is applied to the cluster."""
-        return [each for each in self.documents if each.path.startswith(MANIFESTS)]
+        return [each for each in self.documents if each.path.startswith(MANIFESTS) and not each.is_kustomization]
+
+    @property
+    def paths(self) -> set[str]:
+        """Every file."""
+        return {*self.whole, *(document.path for document in self.documents)}
 
     def texts(self) -> dict[str, str]:
         """Every file's text, by path."""
@@ -66,6 +76,15 @@ def files(parts: Iterable[Part]) -> Files:
     if shared:
         raise ValueError(f"two renderers write {', '.join(sorted(shared))}")
     return Files(tuple(documents), whole)
+
+
+def extended(made: Files, parts: Iterable[Part]) -> Files:
+    """The same with more parts."""
+    rest = files(parts)
+    shared = made.paths & rest.paths
+    if shared:
+        raise ValueError(f"two renderers write {', '.join(sorted(shared))}")
+    return Files((*made.documents, *rest.documents), {**made.whole, **rest.whole})
 
 
 def _text(path: str, objects: Sequence[Object]) -> str:

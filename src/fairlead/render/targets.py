@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
 from fairlead.plan.service import ServicePlan
 from fairlead.render import names
-from fairlead.render.build import Build, Renderer
+from fairlead.render.build import Build, Part, Renderer
 from fairlead.render.cluster import Upstream, cluster_gateway, rendered_models
-from fairlead.render.files import Files, files
+from fairlead.render.files import Files, extended, files
 from fairlead.render.platform.gateway import gateway
+from fairlead.render.platform.kustomize import kustomization
 from fairlead.spec.types import Spec
 
 PLATFORM: tuple[Renderer, ...] = (gateway,)
 """What every target needs around its engines."""
+FINISHERS: tuple[Callable[[Build, Files], Iterator[Part]], ...] = (kustomization,)
+"""What is made of the files of all renderers, in this order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,4 +50,7 @@ def build(spec: Spec, plan: ServicePlan, target: str) -> Build:
 def rendered(build: Build) -> Files:
     """Everything that a target consists of."""
     renderers = (*PLATFORM, *TARGETS[build.target].renderers)
-    return files(chain.from_iterable(renderer(build) for renderer in renderers))
+    made = files(chain.from_iterable(renderer(build) for renderer in renderers))
+    for finisher in FINISHERS:
+        made = extended(made, finisher(build, made))
+    return made

@@ -60,7 +60,7 @@ def resolve(document: Document, environment: str | None = None, *, environ: Envi
     if environ is not None and not findings:
         findings += variables.invalid(values, environ)
     if findings or spec is None:
-        raise UserError(problems=_problems(findings, resolved))
+        raise UserError(problems=located(findings, resolved))
     return spec
 
 
@@ -130,7 +130,8 @@ def _owner(path: Path, values: dict[str, Any]) -> type[BaseModel] | None:
     return _PARTS.get(path) or _PARTS.get((*path[:-1], "*"))
 
 
-def _problems(findings: Iterable[Finding], document: Document) -> list[Problem]:
+def located(findings: Iterable[Finding], document: Document) -> list[Problem]:
+    """Findings with their lines, in the order of the file."""
     placed = [
         (
             document.position(finding.path, of_key=finding.at_key),

@@ -1,0 +1,61 @@
+"""A file to everything that a cluster needs: read, planned, rendered, checked; nothing is written here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fairlead.errors import UserError
+from fairlead.plan.service import ServicePlan
+from fairlead.render.build import Build
+from fairlead.render.checks.registry import problems
+from fairlead.render.files import Files
+from fairlead.render.provenance import FILE, provenance
+from fairlead.render.refusals import refusals
+from fairlead.render.targets import TARGETS, build, rendered
+from fairlead.spec import overlay
+from fairlead.spec.load import located, read, resolve
+from fairlead.spec.problems import nearest
+from fairlead.spec.types import Spec
+from fairlead.spec.yaml import Document
+
+Planner = Callable[[Spec], ServicePlan]
+"""What sizes a service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What was rendered, and its texts by path."""
+
+    build: Build
+    files: Files
+    texts: Mapping[str, str]
+
+
+def render_file(file: Path, environment: str | None, target: str, plan: Planner) -> Rendered:
+    """A file for one environment and target. Raises UserError with every problem of the first step that fails."""
+    if target not in TARGETS:
+        raise UserError(f"there is no target {target!r}", hint=nearest(target, TARGETS, otherwise="targets"))
+    document = read(file)
+    spec = resolve(document, environment)
+    here, _ = overlay.resolve(document, environment)
+    found = refusals(spec)
+    if found:
+        raise UserError(problems=located(found, here))
+    made = build(spec, plan(spec), target)
+    files = rendered(made)
+
+    def where(origin: str) -> str:
+        return place(here, origin)
+
+    wrong = problems(made, files, where)
+    if wrong:
+        raise UserError(problems=wrong)
+    return Rendered(made, files, {**files.texts(), FILE: provenance(files, where)})
+
+
+def place(document: Document, origin: str) -> str:
+    """`fairlead.yaml:4` for a part of the spec; without its folder, so that the bytes are the same everywhere."""
+    position = document.position(tuple(origin.split(".")))
+    return f"{Path(document.file).name}:{position.line}"

@@ -1,0 +1,39 @@
+"""Every check of what is rendered, by the name that its errors carry; all of them run before a file is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from fairlead.errors import Problem
+from fairlead.render.build import Build
+from fairlead.render.checks import identity
+from fairlead.render.checks.frame import Check, Fault, Rendering
+from fairlead.render.files import Files
+from fairlead.render.provenance import origin_of
+
+CHECKS: Mapping[str, Check] = {
+    "name": identity.names_are_taken,
+    "defined-twice": identity.defined_once,
+    "namespace": identity.in_the_namespace,
+    "label": identity.labels_are_taken,
+    "origin": identity.says_its_origin,
+}
+
+
+def problems(build: Build, files: Files, where: Callable[[str], str] = lambda origin: "") -> list[Problem]:
+    """Everything that is wrong with what was rendered. `where` gives the place of a part of the spec."""
+    rendering = Rendering(build, files)
+    return [problem(name, fault, where) for name, check in CHECKS.items() for fault in check(rendering)]
+
+
+def problem(name: str, fault: Fault, where: Callable[[str], str]) -> Problem:
+    """A fault as the user reads it: the line that asked for the object, the object, the check."""
+    if fault.document is None:
+        return Problem(f"{fault.message} [{name}]", hint=fault.hint)
+    origin = origin_of(fault.document.object)
+    return Problem(
+        f"{fault.message} [{name}]",
+        where=where(origin) if origin else "",
+        subject=f"{fault.document.path} {fault.document.title}",
+        hint=fault.hint,
+    )
