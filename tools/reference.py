@@ -25,7 +25,7 @@ from fairlead.signals.cluster import CLUSTER
 from fairlead.signals.engine import VLLM
 from fairlead.signals.gpu import GPU
 from fairlead.signals.ray import RAY
-from fairlead.spec import consumption, deploy, store, types
+from fairlead.spec import consumption, deploy, planning, store, types
 from fairlead.spec.enforced import ENFORCED
 
 READ = {
@@ -44,6 +44,12 @@ PARTS: Mapping[str, type[BaseModel]] = {
     "models.NAME, engine: openvino": types.OpenVinoModel,
     "models.NAME, engine: vllm": types.VllmModel,
     "models.NAME, engine: remote": types.RemoteModel,
+    "models.NAME.workload": planning.Workload,
+    "models.NAME.slo": planning.Slo,
+    "models.NAME.autoscaling": planning.Autoscaling,
+    "hardware": planning.Hardware,
+    "hardware.pools.NAME": planning.NodePool,
+    "hardware.prices.INSTANCE": planning.HourPrices,
     "routes.NAME": types.Route,
     "access": types.Access,
     "access.keys": types.Keys,

@@ -31,7 +31,13 @@ def test_every_row_has_a_dated_source() -> None:
 
 
 def test_every_instance_has_a_known_accelerator() -> None:
-    assert {each.gpu for each in instances().values()} <= set(accelerators())
+    assert {each.gpu for each in instances().values() if each.gpus} <= set(accelerators())
+
+
+def test_every_cloud_has_instances_without_an_accelerator() -> None:
+    plain = [each for each in instances().values() if not each.gpus]
+    assert {each.cloud for each in plain} == {"AWS", "GCP", "Azure"}
+    assert all(each.gpu == "" and each.vcpus and each.memory_gib for each in plain)
 
 
 def test_an_image_names_the_version_of_its_component() -> None:

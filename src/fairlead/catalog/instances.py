@@ -15,7 +15,10 @@ STALE_DAYS = 90
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A machine for hire. `usd_hour` is on demand; `usd_hour_spot` None where no spot price was found."""
+    """A machine for hire; `gpu` is empty and `gpus` 0 where it has none.
+
+    `usd_hour` is on demand; `usd_hour_spot` None where no spot price was found.
+    """
 
     name: str
     cloud: str

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fairlead.catalog.allocatable import Room, allocatable
 from fairlead.catalog.instances import Instance
+from fairlead.errors import Problem
 from fairlead.plan.deployment import Deployment
 
 
@@ -53,13 +55,23 @@ class Placement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServicePlan:
-    """Pools and what runs on them; every placement's pool is one of `pools`, and at least one pool has no GPU."""
+    """Pools and what runs on them; every placement's pool is one of `pools`, and at least one pool has no GPU.
+
+    `cloud` is aws, gcp or azure. `warnings` are what the reader should know: old prices, replicas too few for the SLO.
+    """
 
     cloud: str
     region: str
     pools: tuple[Pool, ...]
     placements: tuple[Placement, ...]
+    warnings: tuple[Problem, ...] = ()
 
     def pool_of(self, placement: Placement) -> Pool:
         """The pool that a placement is on."""
         return next(pool for pool in self.pools if pool.name == placement.pool)
+
+    def share_of(self, placement: Placement) -> Room:
+        """The cores and memory that a replica's pod may request: its GPUs' part of what the node leaves for pods."""
+        instance = self.pool_of(placement).instance
+        whole, part = allocatable(instance), min(1.0, placement.gpus / instance.gpus)
+        return Room(whole.cores * part, whole.memory_bytes * part)

@@ -66,5 +66,7 @@ def prices() -> dict[str, float]:
     """The lowest price on demand of one accelerator, by name, in USD an hour."""
     found: dict[str, float] = {}
     for each in instances().values():
+        if not each.gpus:
+            continue
         found[each.gpu] = min(found.get(each.gpu, float("inf")), each.usd_hour / each.gpus)
     return found

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
-from fairlead.spec import consumption_checks, store_checks
+from fairlead.spec import consumption_checks, planning_checks, store_checks
 from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
 from fairlead.spec.consumption_checks import Consumption
+from fairlead.spec.planning import Hardware, Planned
 from fairlead.spec.problems import Finding, nearest
 from fairlead.spec.profiles import Profile, profile_of
 from fairlead.spec.source import is_gguf
@@ -73,6 +74,9 @@ def crosscheck(values: Mapping[str, Any]) -> list[Finding]:
     consumption = _consumption(values, parts)
     store = _sound(Store, values["store"]) if values.get("store") is not None else None
     found += store_checks.findings(store, parts.gateway, _counted(consumption))
+    hardware = _sound(Hardware, values["hardware"]) if values.get("hardware") is not None else None
+    planned = {name: model for name, model in parts.models.items() if isinstance(model, Planned)}
+    found += planning_checks.findings(hardware, planned)
     return [*found, *consumption_checks.findings(consumption)]
 
 

@@ -12,6 +12,8 @@ _GATEWAY = "fairlead.render.gateway"
 _QUANTITIES = "fairlead.render.consumption"
 _CONSUMPTION = "fairlead.gateway.consumption"
 _KEYS = "fairlead.cli.keys_commands"
+_ASK = "fairlead.plan.ask"
+_PLACE = "fairlead.plan.place"
 _WORKERS = "fairlead.ops.workers"
 _NAMES = "fairlead.render.names"
 _PLATFORM = "fairlead.render.platform"
@@ -48,6 +50,38 @@ ENFORCED: Mapping[str, str] = {
     "VllmModel.prompt_tokens": f"{_GATEWAY}:model",
     "RemoteModel.prompt_tokens": f"{_GATEWAY}:model",
     "VllmModel.operations": f"{_GATEWAY}:model",
+    "VllmModel.shape": "fairlead.plan.shape:shape_for",
+    "VllmModel.pool": f"{_ASK}:ask",
+    "VllmModel.workload": f"{_ASK}:ask",
+    "VllmModel.slo": f"{_ASK}:ask",
+    "VllmModel.autoscaling": f"{_ASK}:ask",
+    "VllmModel.may_quantize": f"{_ASK}:ask",
+    "Workload.rate": f"{_ASK}:ask",
+    "Workload.prompt": f"{_ASK}:lengths",
+    "Workload.output": f"{_ASK}:lengths",
+    "Workload.prompt_p95": f"{_ASK}:lengths",
+    "Workload.output_p95": f"{_ASK}:lengths",
+    "Workload.prefix_share": f"{_ASK}:ask",
+    "Slo.ttft_p95": f"{_ASK}:ask",
+    "Slo.tpot_p95": f"{_ASK}:ask",
+    "Slo.availability": f"{_ASK}:ask",
+    "Autoscaling.min": f"{_ASK}:ask",
+    "Autoscaling.max": f"{_ASK}:ask",
+    "Spec.hardware": f"{_PLACE}:service_plan",
+    "Hardware.cloud": "fairlead.plan.market:priced",
+    "Hardware.region": f"{_PLACE}:assembled",
+    "Hardware.instances": "fairlead.plan.market:offered",
+    "Hardware.pools": "fairlead.plan.pools:spec_pools",
+    "Hardware.spot": "fairlead.plan.placing:move_to_spot",
+    "Hardware.headroom": "fairlead.plan.search:replicas",
+    "Hardware.spare": "fairlead.plan.search:replicas",
+    "Hardware.prices": "fairlead.plan.market:priced",
+    "NodePool.instance": "fairlead.plan.pools:spec_pools",
+    "NodePool.spot": "fairlead.plan.pools:spec_pools",
+    "NodePool.min": "fairlead.plan.pools:spec_pools",
+    "NodePool.max": "fairlead.plan.pools:spec_pools",
+    "HourPrices.on_demand": "fairlead.plan.market:repriced",
+    "HourPrices.spot": "fairlead.plan.market:repriced",
     "RemoteModel.engine": "fairlead.spec.types:engine_of",
     "RemoteModel.urls": f"{_GATEWAY}:model",
     "RemoteModel.model": f"{_GATEWAY}:model",

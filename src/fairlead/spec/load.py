@@ -13,6 +13,7 @@ from fairlead.spec import overlay, variables, yaml
 from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
 from fairlead.spec.crosscheck import crosscheck
 from fairlead.spec.deploy import Deploy, Images
+from fairlead.spec.planning import Autoscaling, Hardware, HourPrices, NodePool, Slo, Workload
 from fairlead.spec.problems import Finding, Path, dotted, from_pydantic
 from fairlead.spec.profiles import with_defaults
 from fairlead.spec.store import Postgres, Redis, Store
@@ -112,6 +113,12 @@ _PARTS: dict[Path, type[BaseModel]] = {
     ("prices", "*"): Price,
     ("budgets", "*"): Budget,
     ("fairness",): Fairness,
+    ("hardware",): Hardware,
+    ("hardware", "pools", "*"): NodePool,
+    ("hardware", "prices", "*"): HourPrices,
+    ("models", "*", "workload"): Workload,
+    ("models", "*", "slo"): Slo,
+    ("models", "*", "autoscaling"): Autoscaling,
     ("store",): Store,
     ("store", "postgres"): Postgres,
     ("store", "redis"): Redis,
@@ -127,6 +134,8 @@ _PARTS: dict[Path, type[BaseModel]] = {
 def _owner(path: Path, values: dict[str, Any]) -> type[BaseModel] | None:
     if len(path) == 2 and path[0] == "models":
         return ENGINES.get(engine_of(values["models"][path[1]]))
+    if len(path) == 3 and path[0] == "models":
+        return _PARTS.get(("models", "*", path[2]))
     return _PARTS.get(path) or _PARTS.get((*path[:-1], "*"))
 
 

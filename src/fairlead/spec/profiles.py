@@ -58,8 +58,8 @@ def _models(models: Any, profile: Profile) -> Any:
 
 def _model(model: Any, profile: Profile) -> Any:
     model = _filled(model, "engine", DEFAULT_ENGINE)
-    is_remote = isinstance(model, dict) and model["engine"] == "remote"
-    return model if is_remote else _filled(model, "replicas", profile.replicas)
+    counts_itself = isinstance(model, dict) and (model["engine"] == "remote" or model.get("workload") is not None)
+    return model if counts_itself else _filled(model, "replicas", profile.replicas)
 
 
 def _filled(part: Any, key: str, default: Any) -> Any:

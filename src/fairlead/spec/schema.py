@@ -11,6 +11,7 @@ from pydantic import BaseModel, TypeAdapter
 from fairlead.spec import overlay
 from fairlead.spec.consumption import Budget, Fairness, Idempotency, Price, RateLimit
 from fairlead.spec.deploy import Deploy, Images
+from fairlead.spec.planning import Autoscaling, Hardware, HourPrices, NodePool, Slo, Workload
 from fairlead.spec.profiles import PROFILES
 from fairlead.spec.store import Postgres, Redis, Store
 from fairlead.spec.types import ENGINES, Access, Gateway, Jwt, Keys, Limits, Retry, Role, Route, Spec, Tls
@@ -19,6 +20,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 PARTS: tuple[type[BaseModel], ...] = (
     *(Spec, *ENGINES.values(), Route, Access, Keys, Jwt, Role, Gateway, Retry, Limits, Tls),
     *(RateLimit, Price, Budget, Fairness, Idempotency),
+    *(Hardware, NodePool, HourPrices, Workload, Slo, Autoscaling),
     *(Store, Postgres, Redis),
     *(Deploy, Images),
 )

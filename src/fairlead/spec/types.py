@@ -31,6 +31,7 @@ from fairlead.spec.fields import (
     Url,
     check_served,
 )
+from fairlead.spec.planning import Hardware, Planned
 from fairlead.spec.store import Store
 from fairlead.units import Bytes, Seconds
 
@@ -56,7 +57,8 @@ class LocalModel(Closed):
     source: Source
     """Where the weights are: demo:v1, demo:v2, ./folder, ./file.gguf, hf://org/name@revision, s3://, gs:// or az://."""
     replicas: Count = Field(1, ge=1, le=256)
-    """Engine processes behind this name. Default: 2 in production, else 1."""
+    """Engine processes behind this name. Default: what a plan makes of the workload, where there is one; else 2 in
+    production and 1 elsewhere."""
     max_model_len: Count | None = Field(None, ge=16)
     """Longest prompt and answer together, in tokens. Default: what the model was trained for."""
     max_num_seqs: Count = Field(32, ge=1, le=4096)
@@ -76,7 +78,7 @@ class OpenVinoModel(LocalModel):
     """What callers may ask of it."""
 
 
-class VllmModel(LocalModel):
+class VllmModel(Planned, LocalModel):
     """A model in a vLLM server that is started and watched here."""
 
     engine: Literal["vllm"]
@@ -296,6 +298,8 @@ class Spec(Closed):
     """Who is next when the engines are full. Default: engines queue in the order of arrival."""
     store: Store | None = None
     """What the replicas of the service share. Default: a folder beside this file, for a single gateway's limits."""
+    hardware: Hardware | None = None
+    """Where it runs, and on what. Default: on this machine; a plan then only says what that needs."""
     gateway: Gateway = Gateway()
     """The server in front."""
     deploy: Deploy | None = None

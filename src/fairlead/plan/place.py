@@ -1,0 +1,96 @@
+"""Spec to plan: which model stands on which pool, with how many replicas, and on how many nodes."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from fairlead.errors import Problem, UserError
+from fairlead.plan.ask import asks
+from fairlead.plan.constants import Fit
+from fairlead.plan.market import price_warnings
+from fairlead.plan.options import Site
+from fairlead.plan.placing import Placing, placing
+from fairlead.plan.pools import general_pool, sized
+from fairlead.plan.search import Choice
+from fairlead.plan.service import Placement, Pool, ServicePlan
+from fairlead.spec.planning import Hardware
+from fairlead.spec.types import Spec
+
+
+def service_plan(spec: Spec, known: Fit, today: datetime.date, *, folder: Path = Path()) -> ServicePlan:
+    """The plan that `spec` asks for. Paths in it start in `folder`. Raises UserError with all problems."""
+    hardware = spec.hardware
+    asked = asks(spec, folder)
+    if hardware is None or not asked:
+        missing = "hardware" if hardware is None else "model with engine: vllm on GPUs"
+        raise UserError(f"there is nothing to place: the file has no {missing}", hint="see docs/planning.md")
+    return assembled(spec, hardware, placing(asked, hardware, known), today)
+
+
+def assembled(spec: Spec, hardware: Hardware, work: Placing, today: datetime.date) -> ServicePlan:
+    """Choices as pools and placements."""
+    names = dict(pool_names(work))
+    placements = [placement(each, names[each.option.site]) for each in work.chosen.values()]
+    pools = list(work.pools.values())
+    pools += [
+        Pool(name=name, instance=site.instance, spot=site.spot, minimum=0, nodes=0, maximum=0)
+        for site, name in names.items()
+        if not site.pool
+    ]
+    made = [sized(pool, placements, fixed=pool.name in hardware.pools) for pool in pools]
+    if all(pool.instance.gpus for pool in made):
+        made.append(general_pool(hardware, {pool.name: pool for pool in made}, spec.gateway.replicas))
+    return ServicePlan(
+        cloud=hardware.cloud,
+        region=hardware.region,
+        pools=tuple(made),
+        placements=tuple(placements),
+        warnings=(*price_warnings(hardware, tuple(made), today), *shortfalls(work)),
+    )
+
+
+def pool_names(work: Placing) -> Iterator[tuple[Site, str]]:
+    """A name for each site in use: the spec's, or one made of the accelerator, `l4` or `h100-sxm-8`."""
+    taken = set(work.pools)
+    for site in dict.fromkeys(each.option.site for each in work.chosen.values()):
+        if site.pool:
+            yield site, site.pool
+            continue
+        many = f"-{site.instance.gpus}" if site.instance.gpus > 1 else ""
+        base = f"{site.instance.gpu.lower()}{many}{'-spot' if site.spot else ''}"
+        name = next(each for each in (base, *(f"{base}-{k}" for k in range(2, 100))) if each not in taken)
+        taken.add(name)
+        yield site, name
+
+
+def placement(choice: Choice, pool: str) -> Placement:
+    """A choice as the renderers take it."""
+    option, ask = choice.option, choice.option.ask
+    minimum, maximum = ask.bounds or (choice.replicas, choice.replicas)
+    return Placement(
+        model=ask.name,
+        pool=pool,
+        deployment=replace(option.plan, replicas=choice.replicas),
+        max_model_len=ask.context,
+        max_num_seqs=option.plan.seqs,
+        minimum=minimum,
+        maximum=max(minimum, maximum),
+        ongoing=round(choice.capacity.ongoing, 1),
+        startup_s=option.engine.startup_s,
+    )
+
+
+def shortfalls(work: Placing) -> Iterator[Problem]:
+    """Models that cannot take their load with what the spec allows, and loads that nobody stated."""
+    for name, choice in work.chosen.items():
+        ask = choice.option.ask
+        most = ask.bounds[1] if ask.bounds else choice.replicas
+        if not ask.rate:
+            hint = f"workload: {{rate: 5/s, prompt: 1200, output: 250}} below models.{name}"
+            yield Problem("no workload is stated: replicas are as written", subject=f"models.{name}", hint=hint)
+        elif min(most, choice.replicas) * choice.capacity.rate < ask.rate:
+            takes = f"{min(most, choice.replicas)} replicas take {most * choice.capacity.rate:.2g} requests/s"
+            yield Problem(f"{takes}, of {ask.rate:.2g} asked for", subject=f"models.{name}", hint="more replicas")
