@@ -29,7 +29,7 @@ def test_the_gateway_reads_what_the_config_map_holds(tmp_path: Any) -> None:
 
 
 def test_each_variable_of_the_gateway_comes_from_its_secret() -> None:
-    [deployment] = objects("Deployment")
+    [deployment] = [each for each in objects("Deployment") if each["metadata"]["name"] == names.gateway(spec())]
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     references = {each["name"]: each["valueFrom"]["secretKeyRef"] for each in container["env"]}
     secret = names.gateway_secret(spec())

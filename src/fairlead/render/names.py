@@ -42,6 +42,7 @@ MODEL_MOUNT = "/models"
 SHM_MOUNT = "/dev/shm"  # noqa: S108 - where engines share tensors, not a place for our files
 
 HF_TOKEN = "HF_TOKEN"  # noqa: S105 - the name of a variable, and of the key in its Secret
+RAY_REDIS_PASSWORD = "RAY_REDIS_PASSWORD"  # noqa: S105 - likewise
 LONGEST_SLUG = 30
 
 
@@ -92,6 +93,16 @@ def hub_secret(spec: Spec) -> str:
 def engine(spec: Spec, model: str) -> str:
     """What serves a model: its Deployment, Service, InferenceService and the like."""
     return f"{spec.name}-{slug(model)}"
+
+
+def ray(spec: Spec) -> str:
+    """The RayService of all models."""
+    return f"{spec.name}-ray"
+
+
+def ray_secret(spec: Spec) -> str:
+    """The Secret with the password of Ray's Redis, under the key `RAY_REDIS_PASSWORD`."""
+    return f"{spec.name}-ray-secrets"
 
 
 def engine_account(spec: Spec) -> str:

@@ -10,6 +10,7 @@ from fairlead.plan.service import ServicePlan
 from fairlead.render import names
 from fairlead.render.build import Build, Part, Renderer
 from fairlead.render.cluster import Upstream, cluster_gateway, rendered_models
+from fairlead.render.engines.vllm import vllm
 from fairlead.render.files import Files, extended, files
 from fairlead.render.platform.gateway import gateway
 from fairlead.render.platform.kustomize import kustomization
@@ -36,7 +37,7 @@ def plain_service(spec: Spec, model: str) -> Upstream:
 
 
 TARGETS: Mapping[str, Target] = {
-    "vllm": Target(summary="a Deployment of vLLM for each model", upstream=plain_service),
+    "vllm": Target(summary="a Deployment of vLLM for each model", upstream=plain_service, renderers=(vllm,)),
 }
 
 
