@@ -10,7 +10,7 @@ import numpy as np
 
 from fairlead.plan.accuracy import held_out, report, spreads
 from fairlead.plan.constants import Fit, as_json
-from fairlead.plan.fit import fit, observe
+from fairlead.plan.fit import fit, observe, predict
 from fairlead.plan.measurements import read
 
 ROOT = Path(__file__).parent.parent
@@ -44,7 +44,7 @@ def fitted(folder: Path) -> Fit:
     by_source, ttft = held_out(seen, seen.source.tolist())
     by_generation, _ = held_out(seen, seen.generation.tolist())
     known = fit(seen, np.ones(len(seen), dtype=bool), names=sorted(set(seen.generation.tolist())))
-    told = report(measurements, seen, by_source, ttft) | {"tables": list(TABLES)}
+    told = report(measurements, seen, by_source, ttft, predict(seen, known)[0]) | {"tables": list(TABLES)}
     gpus = frozenset(each.plan.gpu.name for each in measurements)
     return Fit(known, spreads(seen, by_source, by_generation), frozenset(), gpus, told)
 

@@ -42,20 +42,26 @@ def overall(fit: Fit, kind: str) -> Mapping[str, Any]:
 
 
 def test_tables_that_were_left_out_are_predicted(fitted: Fit) -> None:
-    """Each source is predicted from the others. Reached: dense median 9.2 %, mean 13.0 %; mixtures 12.1 %."""
-    assert overall(fitted, "dense")["median"] <= 0.098
-    assert overall(fitted, "dense")["mape"] <= 0.145
-    assert overall(fitted, "moe")["median"] <= 0.135
-    assert max(row["median"] for row in fitted.accuracy["by_source"] if row["rows"] >= 20) <= 0.17
+    """Each source is predicted from the others. Reached: dense median 8.8 %, mean 12.8 %; mixtures 11.1 %."""
+    assert overall(fitted, "dense")["median"] <= 0.095
+    assert overall(fitted, "dense")["mape"] <= 0.14
+    assert overall(fitted, "moe")["median"] <= 0.125
+    assert max(row["median"] for row in fitted.accuracy["by_source"] if row["rows"] >= 20) <= 0.175
 
 
 def test_the_interval_covers_what_it_says(fitted: Fit) -> None:
-    """Reached: 81.0 % of a source, in the interval of the others."""
+    """Reached: 80.8 % of a source, in the interval of the others."""
     assert 0.75 <= fitted.accuracy["coverage"] <= 0.90
 
 
 def test_decisions_are_right(fitted: Fit) -> None:
-    """Reached: 93.9 % of all pairs, 96.1 % of those that differ by 10 % or more, 94.3 % of TPOT objectives."""
-    assert fitted.accuracy["ranking"]["all"] >= 0.93
-    assert fitted.accuracy["ranking"]["clear"] >= 0.95
-    assert fitted.accuracy["tpot_slo"] >= 0.92
+    """Reached: 94.4 % of all pairs, 95.8 % of those that differ in more than the engine, 94.7 % of TPOT objectives.
+
+    The aim of 95 % of all pairs is missed; docs/reference/planner.md says why.
+    """
+    ranking = fitted.accuracy["ranking"]
+    assert ranking["all"] >= 0.94
+    assert ranking["hardware"] >= 0.95
+    assert ranking["clear"] >= 0.96
+    assert ranking["all"] < ranking["fitted"] < ranking["possible"] < 1
+    assert fitted.accuracy["tpot_slo"] >= 0.93

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fairlead.plan.fit import Mask, Names, Observations, fit, predict
 from fairlead.plan.measurements import Measurement
+from fairlead.plan.ranking import ranking
 from fairlead.plan.work import Array
 
 TPOT_SLOS_MS = (20, 30, 50)
-CLEARLY = 1.1  # a ranking counts where one is at least so many times the other
 KINDS = {"dense": False, "moe": True}
 FEWEST = 20  # measurements for an interval of its own
 TAILS = (0.08, 0.92)  # of a handful of sources; the 10th and 90th percentile covered 74 % of a source left out, not 80
@@ -63,8 +63,10 @@ def interval(ratio: Array, source: Names, rows: Mask | None = None) -> tuple[flo
     return float(low), float(high)
 
 
-def report(measurements: Sequence[Measurement], seen: Observations, throughput: Array, ttft: Array) -> dict[str, Any]:
-    """Errors by source, and what people decide by: coverage, ranking, SLO."""
+def report(
+    measurements: Sequence[Measurement], seen: Observations, throughput: Array, ttft: Array, fitted: Array
+) -> dict[str, Any]:
+    """Errors by source, and what people decide by: coverage, ranking, SLO. `fitted` has seen all."""
     error = np.abs(throughput / seen.throughput - 1)
     rows: list[dict[str, Any]] = []
     for source in [*sorted(set(seen.source.tolist())), "all"]:
@@ -72,7 +74,7 @@ def report(measurements: Sequence[Measurement], seen: Observations, throughput: 
             picked = (seen.moe == moe) & ((seen.source == source) | (source == "all"))
             if picked.any():
                 rows.append({"source": source, "kind": kind} | errors(error[picked]))
-    ranked = ranking(measurements, throughput)
+    ranked = ranking(measurements, throughput, fitted)
     return {
         "by_source": rows,
         "coverage": round(coverage(seen, throughput), 3),
@@ -101,24 +103,6 @@ def coverage(seen: Observations, throughput: Array) -> float:
         low, high = interval(ratio, seen.source, others if others.sum() >= FEWEST else seen.source != source)
         inside |= rows & (ratio >= low) & (ratio <= high)
     return float(inside.mean())
-
-
-def ranking(measurements: Sequence[Measurement], throughput: Array) -> Mapping[str, float]:
-    """Of pairs with the same source, model and workload: how often the better throughput per GPU is told right."""
-    groups: dict[object, list[int]] = {}
-    for index, each in enumerate(measurements):
-        groups.setdefault((each.source, each.plan.model.name, each.load), []).append(index)
-    gpus = np.array([each.plan.tp * each.plan.pp * each.plan.replicas for each in measurements])
-    predicted = throughput / gpus
-    measured = np.array([each.requests_per_s for each in measurements]) / gpus
-    right = {"all": [0, 0], "clear": [0, 0]}
-    for group in groups.values():
-        for one, other in itertools.combinations(group, 2):
-            true, told = measured[one] / measured[other], predicted[one] / predicted[other]
-            for name in ("all", "clear") if max(true, 1 / true) >= CLEARLY else ("all",):
-                right[name][0] += (true > 1) == (told > 1)
-                right[name][1] += 1
-    return {name: round(hits / max(pairs, 1), 3) for name, (hits, pairs) in right.items()} | {"pairs": right["all"][1]}
 
 
 def tpot_slo(measurements: Sequence[Measurement], seen: Observations, throughput: Array, ttft: Array) -> float:

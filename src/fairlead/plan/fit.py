@@ -31,7 +31,8 @@ ROUNDS, STEP, SETTLED = 15, 0.01, 1e-3
 
 # name -> (centre, spread of the logarithm). Shares of peak rates: 0.6 of the operations and 0.9 of the bandwidth are
 # what large matrix products and copies reach; prompts' attention has softmax between its products; a ring all-reduce
-# reaches 0.6 of a link, its latency is some microseconds a call on NVLink and tens over PCIe or between nodes.
+# reaches 0.6 of a link, its latency is some microseconds a call on NVLink and tens over PCIe or between nodes. Engines
+# are within some tenths of each other.
 PRIOR: Mapping[str, tuple[float, float]] = {
     "compute": (0.6, 0.1),
     "memory": (0.9, 0.1),
@@ -50,6 +51,8 @@ PRIOR: Mapping[str, tuple[float, float]] = {
     "sequence_us": (10.0, 0.7),
     "sequence_served_us": (40.0, 0.7),
     "request_ms": (30.0, 0.7),
+    "engine_sglang": (1.0, 0.1),
+    "engine_trtllm": (1.0, 0.1),
 }
 
 
@@ -86,7 +89,7 @@ def observe(measurements: Sequence[Measurement]) -> Observations:
     index = []
     for each in measurements:
         plan = each.plan
-        key = (plan.gpu.name, plan.tp > 8, each.load.served)
+        key = (plan.gpu.name, plan.engine.name, plan.tp > 8, each.load.served)
         index.append(sorts.setdefault(key, len(sorts)))
     firsts = [index.index(number) for number in range(len(sorts))]
     return Observations(

@@ -6,10 +6,10 @@ An iteration takes the sum of its parts, each with one factor:
     + traffic / L + reduces x R + layers / 64 x O + routers x X + H + sequences x S
 
 C (compute), M (memory) and O (overhead) belong to a generation of accelerators; E, K, A, X and H (host) are shared by
-all; L and R belong to a kind of link; S to the way requests arrive: over HTTP as a stream, or offline. That the parts
-add, instead of the larger one hiding the smaller as in the textbook's roofline, is what the measurements say: an L2
-norm of compute and weights predicts tables that it has not seen worse than their sum (median error 11.7 % against
-9.7 %).
+all; L and R belong to a kind of link; S to the way requests arrive: over HTTP as a stream, or offline. All of it is
+divided by the speed of the engine's kernels, that of vLLM being 1. That the parts add, instead of the larger one hiding
+the smaller as in the textbook's roofline, is what the measurements say: an L2 norm of compute and weights predicts
+tables that it has not seen worse than their sum (median error 11.7 % against 9.7 %).
 
 The sum is linear in the work: a whole benchmark is one row of work, and fitting is a small least-squares problem.
 """
@@ -41,7 +41,10 @@ SHARED = (
     "sequence_us",
     "sequence_served_us",
     "request_ms",
+    "engine_sglang",
+    "engine_trtllm",
 )
+REFERENCE_ENGINE = "vllm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,8 @@ def factors(plan: Deployment, constants: Mapping[str, float], *, served: bool) -
     """One factor for each of work's PARTS; `served`: requests come over HTTP and answers are streamed."""
     compute, memory = constants["compute"], constants["memory"]
     kind = link_kind(plan)
-    return np.array(
+    speed = 1.0 if plan.engine.name == REFERENCE_ENGINE else constants[f"engine_{plan.engine.name}"]
+    parts = np.array(
         [
             1 / compute,
             1 / memory,
@@ -78,6 +82,8 @@ def factors(plan: Deployment, constants: Mapping[str, float], *, served: bool) -
             constants["sequence_served_us" if served else "sequence_us"] * 1e-6,
         ]
     )
+    each: Array = parts / speed
+    return each
 
 
 def link_kind(plan: Deployment) -> str:
