@@ -195,7 +195,7 @@ def ranking_lines(ranking: Mapping[str, float]) -> Iterator[str]:
     yield f"- Which of two set-ups gives more throughput per GPU: right for {told['all']} of {ranking['pairs']} pairs,"
     yield f"  and for {told['clear']} of those that differ by 10 % or more. The aim of 95 % is reached, with"
     yield f"  {told['hardware']}, for pairs that differ in accelerator, parallelism or weights. The other"
-    yield f"  {ranking['engine_pairs']} pairs differ in the engine or its version only, {told['engine']} are told right:"
+    yield f"  {ranking['engine_pairs']} pairs differ in the engine or its version only; right are {told['engine']}:"
     yield "  in one and the same table TensorRT-LLM is 18 % faster than vLLM for Llama-3.1-70B, and 18 % slower for"
     yield "  gpt-oss-120b, which no constant of an engine can say. Judged on the rows that it was fitted on, the"
     yield f"  model tells {told['fitted']} of all pairs right; a perfect predictor would tell {told['possible']}, for"
