@@ -69,6 +69,13 @@ PARTS: Mapping[str, type[BaseModel]] = {
     "gateway.tls": types.Tls,
     "deploy": deploy.Deploy,
     "deploy.images": deploy.Images,
+    "deploy.ingress": deploy.Ingress,
+    "deploy.secrets": deploy.Secrets,
+    "deploy.cache": deploy.Cache,
+    "deploy.schedules.NAME": deploy.Schedule,
+    "deploy.backup": deploy.Backup,
+    "deploy.reach": deploy.Reach,
+    "deploy.overrides": deploy.Override,
 }
 VARIABLES: Mapping[str, str] = {
     "FAIRLEAD_API_KEY": "The key that `fairlead chat` calls with. On a laptop `up` has made one.",

@@ -38,6 +38,13 @@ store:
 gateway: {replicas: 2}
 deploy:
   images: {gateway: "ghcr.io/example/fairlead-gateway:0.3.0"}
+  ingress: {hostname: llm.example.com, gateway_class: istio, issuer: letsencrypt}
+  max_gateways: 4
+  secrets: {store: aws}
+  cache: {size: 200Gi, storage_class: efs}
+  schedules:
+    day: {models: [llama-8b], timezone: Europe/Berlin, start: 0 7 * * 1-5, end: 0 20 * * 1-5, replicas: 3}
+  backup: {schedule: 0 2 * * *}
 """
 GENERAL = Instance(
     name="m7i.xlarge",

@@ -9,17 +9,24 @@ from fairlead.spec.load import located
 
 from .plans import SERVICE, document, spec
 
+DEPLOY = SERVICE[SERVICE.index("deploy:") :]
 MISTAKES = {
-    "no deploy": (
-        'deploy:\n  images: {gateway: "ghcr.io/example/fairlead-gateway:0.3.0"}\n',
-        "",
-        "nothing says how it is deployed",
-    ),
+    "no deploy": (DEPLOY, "", "nothing says how it is deployed"),
     "no database": ("store:\n  postgres: {url_env: DATABASE_URL}\n", "", "would be gone with the gateway's pod"),
-    "an embedded engine": ("  llama-8b:\n    engine: vllm", "  llama-8b:\n    engine: openvino", "serves a laptop"),
+    "an embedded engine": ("  far:\n", "  tiny: {source: ./tiny}\n  far:\n", "serves a laptop"),
     "tls in the pod": ("gateway: {replicas: 2}", "gateway: {replicas: 2, tls: {self_signed: true}}", "TLS ends at"),
     "a long name": ("name: chat\n", "name: a-very-long-name-of-a-service\n", "at most 16 characters"),
     "two names alike": ("  far:\n", "  LLAMA_8B:\n", "named like 'llama-8b'"),
+    "secrets from nowhere": ("  secrets: {store: aws}\n", "", "DATABASE_URL, FAR_API_KEY, HF_TOKEN"),
+    "fewer gateways at most than always": ("max_gateways: 4", "max_gateways: 1", "less than gateway.replicas: 2"),
+    "limits that nobody shares": (
+        "gateway: {replicas: 2}",
+        "gateway: {replicas: 1}\nlimits: {all: {per: tenant, requests: 1/s}}",
+        "each of 4 gateways would give the whole",
+    ),
+    "a schedule for no model": ("models: [llama-8b]", "models: [llama-9b]", "no model 'llama-9b' is deployed"),
+    "a schedule for somebody else's": ("models: [llama-8b]", "models: [far]", "no model 'far' is deployed"),
+    "a schedule without a span": ("end: 0 20 * * 1-5", "end: 0 7 * * 1-5", "it ends when it begins"),
 }
 
 

@@ -18,6 +18,7 @@ from fairlead.cli import (
     keys_commands,
     plan_commands,
     prove_command,
+    render_command,
     service_commands,
     spec_commands,
     store_commands,
@@ -55,6 +56,7 @@ for command in (
     spec_commands.check,
     spec_commands.diff,
     spec_commands.schema,
+    render_command.render,
     version,
 ):
     app.command()(command)

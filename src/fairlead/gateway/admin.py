@@ -1,4 +1,4 @@
-"""The admin listener: /metrics, /healthz, /readyz, /status. Loopback by default; it knows no keys and no models."""
+"""The admin listener: metrics, health, readiness, status. Loopback by default; it knows no keys and no models."""
 
 from __future__ import annotations
 
@@ -33,8 +33,17 @@ def healthz(app: App) -> Page:
 
 
 def readyz(app: App) -> Page:
-    """Whether to send traffic here."""
-    reasons = app.ready()
+    """Whether everything is served: the gateway and each of its models."""
+    return readiness(app.ready())
+
+
+def readyz_gateway(app: App) -> Page:
+    """Whether to send traffic here: one model that is down must not take the others with it."""
+    return readiness(app.trouble())
+
+
+def readiness(reasons: list[str]) -> Page:
+    """503 with the reasons, where there are any."""
     return (503 if reasons else 200), answers.JSON, msgspec.json.encode({"ready": not reasons, "reasons": reasons})
 
 
@@ -66,6 +75,7 @@ PAGES: Mapping[bytes, Callable[[App], Page]] = {
     b"/metrics": metrics,
     b"/healthz": healthz,
     b"/readyz": readyz,
+    b"/readyz/gateway": readyz_gateway,
     b"/status": status,
 }
 

@@ -287,7 +287,19 @@ class App:
             replica.close_idle()
 
     def ready(self) -> list[str]:
-        """Why the gateway should not get traffic now; empty when it should."""
+        """Why not everything is served now; empty when it is."""
+        return [*self.trouble(), *self.models_down()]
+
+    def models_down(self) -> list[str]:
+        """The models without a replica that is up."""
+        return [
+            f"no replica of {name} is up"
+            for name, model in sorted(self.tables.models.items())
+            if not any(replica.up for replica in model.replicas)
+        ]
+
+    def trouble(self) -> list[str]:
+        """Why the gateway itself should not get traffic now, whatever its models do; empty when it should."""
         reasons = ["draining"] if self.draining else []
         if self.keys_freshness == "expired":
             reasons.append("the keys cannot be read from the database")
@@ -295,9 +307,6 @@ class App:
             reasons.append("the ledger cannot be written")
         if self.tokens is not None and (unready := self.tokens.unready()):
             reasons.append(unready)
-        for name, model in sorted(self.tables.models.items()):
-            if not any(replica.up for replica in model.replicas):
-                reasons.append(f"no replica of {name} is up")
         return reasons
 
 

@@ -16,7 +16,7 @@ from fairlead.render.refusals import refusals
 from fairlead.render.targets import TARGETS, build, rendered
 from fairlead.spec import overlay
 from fairlead.spec.load import located, read, resolve
-from fairlead.spec.problems import nearest
+from fairlead.spec.problems import dotted, nearest
 from fairlead.spec.types import Spec
 from fairlead.spec.yaml import Document
 
@@ -33,17 +33,18 @@ class Rendered:
     texts: Mapping[str, str]
 
 
-def render_file(file: Path, environment: str | None, target: str, plan: Planner) -> Rendered:
-    """A file for one environment and target. Raises UserError with every problem of the first step that fails."""
-    if target not in TARGETS:
-        raise UserError(f"there is no target {target!r}", hint=nearest(target, TARGETS, otherwise="targets"))
+def render_file(file: Path, environment: str | None, target: str | None, plan: Planner) -> Rendered:
+    """A file for one environment and target. Raises UserError with every problem of the first step that fails.
+
+    `target` None is the one that the file names.
+    """
     document = read(file)
     spec = resolve(document, environment)
     here, _ = overlay.resolve(document, environment)
     found = refusals(spec)
     if found:
         raise UserError(problems=located(found, here))
-    made = build(spec, plan(spec), target)
+    made = build(spec, plan(spec), chosen(spec, target))
     files = rendered(made)
 
     def where(origin: str) -> str:
@@ -55,7 +56,23 @@ def render_file(file: Path, environment: str | None, target: str, plan: Planner)
     return Rendered(made, files, {**files.texts(), FILE: provenance(files, where)})
 
 
+def chosen(spec: Spec, target: str | None) -> str:
+    """The target to render for. Raises UserError where there is none of that name."""
+    name = target or (spec.deploy.target if spec.deploy else None)
+    if name is None:
+        raise UserError("render for what?", hint=f"give -t, or deploy.target, one of: {', '.join(TARGETS)}")
+    if name not in TARGETS:
+        raise UserError(f"there is no target {name!r}", hint=nearest(name, TARGETS, otherwise="targets"))
+    return name
+
+
 def place(document: Document, origin: str) -> str:
-    """`fairlead.yaml:4` for a part of the spec; without its folder, so that the bytes are the same everywhere."""
-    position = document.position(tuple(origin.split(".")))
-    return f"{Path(document.file).name}:{position.line}"
+    """`fairlead.yaml:4` for a part of the spec, or for what it stands in where it is not written.
+
+    Without its folder, so that the bytes are the same everywhere.
+    """
+    known = {dotted(path): path for path in document.key_at}
+    parts = origin.split(".")
+    written = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    path = next((known[name] for name in written if name in known), ())
+    return f"{Path(document.file).name}:{document.position(path, of_key=True).line}"

@@ -31,6 +31,15 @@ class Upstream:
         return f"http://{self.service}.{namespace}.svc.cluster.local:{self.port}{self.path}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaled:
+    """The object whose number of replicas an autoscaler sets: one that has a scale subresource."""
+
+    kind: str
+    name: str
+    api_version: str = "apps/v1"
+
+
 def cluster_gateway(spec: Spec, upstreams: Mapping[str, Upstream], *, replicas: int) -> dict[str, Any]:
     """The configuration for `replicas` gateways at most: each takes its share of the limits while Redis is away."""
     namespace = names.namespace(spec)

@@ -134,15 +134,17 @@ def placed(pool: Pool) -> Object:
 
 
 def taints(pool: Pool) -> list[Object]:
-    """The taints of a pool's nodes: its own, so that only who asks for it is there, and the GPU's."""
-    return (
-        []
-        if not pool.instance.gpus
-        else [
-            {"key": names.POOL, "value": pool.name, "effect": "NoSchedule"},
-            {"key": names.GPU_TAINT, "value": names.GPU_TAINT_VALUE, "effect": "NoSchedule"},
-        ]
-    )
+    """The taints of a pool's nodes: its own, so that only who asks for it is there, the GPU's, and AKS' on spot nodes.
+
+    AKS puts its own on every spot node and lets nobody take it away (learn.microsoft.com, aks/spot-node-pool).
+    """
+    found = []
+    if pool.instance.gpus:
+        found.append({"key": names.POOL, "value": pool.name, "effect": "NoSchedule"})
+        found.append({"key": names.GPU_TAINT, "value": names.GPU_TAINT_VALUE, "effect": "NoSchedule"})
+    if pool.spot and pool.instance.cloud == "Azure":
+        found.append({"key": "kubernetes.azure.com/scalesetpriority", "value": "spot", "effect": "NoSchedule"})
+    return found
 
 
 def tolerations(pool: Pool) -> list[Object]:

@@ -17,6 +17,10 @@ GPU_TAINT_VALUE = "present"
 GPU_RESOURCE = "nvidia.com/gpu"
 ORIGIN = "fairlead.dev/from"
 """Annotation: the part of the spec that an object was made of."""
+OVERRIDDEN = "fairlead.dev/overridden"
+"""Annotation: the override that an object was patched by last."""
+WHY = "fairlead.dev/why"
+"""Annotation: what an object is for, where its kind has no field for it."""
 
 NAME = "app.kubernetes.io/name"
 INSTANCE = "app.kubernetes.io/instance"
@@ -26,9 +30,13 @@ MANAGER = "app.kubernetes.io/managed-by"
 MODEL = "fairlead.dev/model"
 """Label of the pods of a model's engines; its value is `slug(model)`."""
 
-GATEWAY = "gateway"  # components
+BASE = "base"  # components
+GATEWAY = "gateway"
 ENGINE = "engine"
+BATCH = "batch"
 
+PUBLIC_PATHS = ("/v1", "/admin")
+"""What the gateway answers on its public port; all of it wants a key."""
 GATEWAY_PORT = 8080
 ADMIN_PORT = 9090
 ENGINE_PORT = 8000
@@ -88,6 +96,26 @@ def gateway_secret(spec: Spec) -> str:
 def hub_secret(spec: Spec) -> str:
     """The Secret with the model hub's token, under the key `HF_TOKEN`."""
     return f"{spec.name}-hub-token"
+
+
+def ingress(spec: Spec) -> str:
+    """The Gateway that callers come in by."""
+    return spec.name
+
+
+def certificate(spec: Spec) -> str:
+    """The Certificate, and the Secret that it is kept in."""
+    return f"{spec.name}-tls"
+
+
+def model_cache(spec: Spec) -> str:
+    """The claim of the volume that keeps models."""
+    return f"{spec.name}-models"
+
+
+def priority(spec: Spec, component: str) -> str:
+    """The PriorityClass of a component's pods."""
+    return f"{spec.name}-{component}"
 
 
 def engine(spec: Spec, model: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fairlead.render import names
-from fairlead.spec.problems import Finding
-from fairlead.spec.types import OpenVinoModel, Spec
+from fairlead.render.platform.secrets import wanted
+from fairlead.spec.problems import Finding, nearest
+from fairlead.spec.types import OpenVinoModel, RemoteModel, Spec
 
 LONGEST_NAME = 47
 """Of a RayService: KubeRay adds to it until the 63 characters of a label are used up (its validation.go)."""
@@ -56,4 +57,43 @@ def _names_fit(spec: Spec) -> Iterator[Finding]:
             yield Finding(("models", model), message, "rename one of them", at_key=True)
 
 
-_CHECKS = (_has_images, _engines_of_a_cluster, _state_outlives_pods, _tls_ends_at_the_listener, _names_fit)
+def _secrets_come_from_somewhere(spec: Spec) -> Iterator[Finding]:
+    if spec.deploy is not None and spec.deploy.secrets is None and wanted(spec):
+        variables = ", ".join(sorted({name for each in wanted(spec).values() for name in each}))
+        message = f"nothing says where the values of {variables} are"
+        yield Finding(("deploy",), message, "add secrets: {store: NAME} with the cluster's store of External Secrets")
+
+
+def _limits_are_shared(spec: Spec) -> Iterator[Finding]:
+    if spec.deploy is None or spec.deploy.max_gateways is None:
+        return
+    path = ("deploy", "max_gateways")
+    if spec.deploy.max_gateways < spec.gateway.replicas:
+        yield Finding(path, f"less than gateway.replicas: {spec.gateway.replicas}", "give it as many at least")
+    shared = spec.store is not None and spec.store.redis is not None
+    if spec.deploy.max_gateways > 1 and not shared and (spec.limits or spec.budgets):
+        message = f"each of {spec.deploy.max_gateways} gateways would give the whole of every limit and budget"
+        yield Finding(path, message, "add store.redis, so that they share it")
+
+
+def _schedules_are_for_models(spec: Spec) -> Iterator[Finding]:
+    for name, schedule in (spec.deploy.schedules if spec.deploy else {}).items():
+        for index, model in enumerate(schedule.models):
+            placed = [each for each, its in spec.models.items() if not isinstance(its, RemoteModel)]
+            if model not in placed:
+                hint = nearest(model, placed, otherwise="models")
+                yield Finding(("deploy", "schedules", name, "models", index), f"no model {model!r} is deployed", hint)
+        if schedule.start == schedule.end:
+            yield Finding(("deploy", "schedules", name, "end"), "it ends when it begins", "give it another time")
+
+
+_CHECKS = (
+    _secrets_come_from_somewhere,
+    _limits_are_shared,
+    _schedules_are_for_models,
+    _has_images,
+    _engines_of_a_cluster,
+    _state_outlives_pods,
+    _tls_ends_at_the_listener,
+    _names_fit,
+)

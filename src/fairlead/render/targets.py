@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 
 from fairlead.plan.service import ServicePlan
 from fairlead.render import names
 from fairlead.render.build import Build, Part, Renderer
-from fairlead.render.cluster import Upstream, cluster_gateway, rendered_models
+from fairlead.render.cluster import Scaled, Upstream, cluster_gateway, rendered_models
 from fairlead.render.engines.vllm import vllm
 from fairlead.render.files import Files, extended, files
+from fairlead.render.flows import Flow, Flows, platform_flows
+from fairlead.render.overrides import overridden
+from fairlead.render.platform.backup import backup
+from fairlead.render.platform.base import base
 from fairlead.render.platform.gateway import gateway
+from fairlead.render.platform.ingress import ingress
 from fairlead.render.platform.kustomize import kustomization
+from fairlead.render.platform.network import network
+from fairlead.render.platform.scaling import engine_scaling, gateway_scaling, gateways
+from fairlead.render.platform.secrets import secrets
+from fairlead.render.platform.storage import storage
 from fairlead.spec.types import Spec
 
-PLATFORM: tuple[Renderer, ...] = (gateway,)
+PLATFORM: tuple[Renderer, ...] = (base, gateway, gateway_scaling, ingress, secrets, storage, backup)
 """What every target needs around its engines."""
 FINISHERS: tuple[Callable[[Build, Files], Iterator[Part]], ...] = (kustomization,)
 """What is made of the files of all renderers, in this order."""
@@ -24,11 +32,17 @@ FINISHERS: tuple[Callable[[Build, Files], Iterator[Part]], ...] = (kustomization
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """`upstream` says where a model's engines answer; `renderers` make them."""
+    """`upstream` says where a model's engines answer; `renderers` make them.
+
+    `flows` are the connections that it needs beyond those of every target; `scaled` names what KEDA scales for a model,
+    None where the engines have an autoscaler of their own.
+    """
 
     summary: str
     upstream: Callable[[Spec, str], Upstream]
     renderers: tuple[Renderer, ...] = ()
+    flows: Flows | None = None
+    scaled: Callable[[Spec, str], Scaled] | None = None
 
 
 def plain_service(spec: Spec, model: str) -> Upstream:
@@ -36,22 +50,45 @@ def plain_service(spec: Spec, model: str) -> Upstream:
     return Upstream(service=names.engine(spec, model))
 
 
+def deployment(spec: Spec, model: str) -> Scaled:
+    """A Deployment of the model's own name."""
+    return Scaled(kind="Deployment", name=names.engine(spec, model))
+
+
 TARGETS: Mapping[str, Target] = {
-    "vllm": Target(summary="a Deployment of vLLM for each model", upstream=plain_service, renderers=(vllm,)),
+    "vllm": Target(
+        summary="a Deployment of vLLM for each model", upstream=plain_service, renderers=(vllm,), scaled=deployment
+    ),
 }
 
 
 def build(spec: Spec, plan: ServicePlan, target: str) -> Build:
     """What the renderers of a target look at. The spec is one that `refusals` has nothing against."""
     upstreams = {model: TARGETS[target].upstream(spec, model) for model in rendered_models(spec)}
-    compiled = cluster_gateway(spec, upstreams, replicas=spec.gateway.replicas)
+    compiled = cluster_gateway(spec, upstreams, replicas=gateways(spec)[1])
     return Build(spec=spec, plan=plan, gateway=compiled, target=target)
 
 
 def rendered(build: Build) -> Files:
-    """Everything that a target consists of."""
-    renderers = (*PLATFORM, *TARGETS[build.target].renderers)
-    made = files(chain.from_iterable(renderer(build) for renderer in renderers))
+    """Everything that a target consists of, with the overrides of the spec."""
+    assert build.spec.deploy is not None
+    made = overridden(files(parts(build)), build.spec.deploy)
     for finisher in FINISHERS:
         made = extended(made, finisher(build, made))
     return made
+
+
+def parts(build: Build) -> Iterator[Part]:
+    """What the renderers give, before anything is made of it."""
+    target = TARGETS[build.target]
+    for renderer in (*PLATFORM, *target.renderers):
+        yield from renderer(build)
+    if target.scaled is not None:
+        yield from engine_scaling(build, target.scaled)
+    yield from network(build, flows(build))
+
+
+def flows(build: Build) -> list[Flow]:
+    """Every connection that the service needs."""
+    own = TARGETS[build.target].flows
+    return [*platform_flows(build), *(own(build) if own else ())]

@@ -1,14 +1,21 @@
-"""How the service stands in a cluster: where, under which name, from which images."""
+"""How the service stands in a cluster: where, under which name, from which images, with which secrets and stores."""
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
-from fairlead.spec.fields import Closed, Label
+from fairlead.spec.consumption import Timezone
+from fairlead.spec.fields import Closed, Count, Label, ModelName, Port, Text
 from fairlead.spec.problems import FieldError
+from fairlead.units import Bytes, Seconds
+
+CRON = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 6))
+PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")  # RFC 1918
 
 
 def _check_image(image: str) -> str:
@@ -21,7 +28,42 @@ def _check_image(image: str) -> str:
     return image
 
 
+def _check_hostname(name: str) -> str:
+    part = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+    if len(name) > 253 or not re.fullmatch(rf"{part}(\.{part})+", name):
+        raise FieldError(f"{name[:60]!r} is no host name", "small letters, digits, dashes, dots: llm.example.com")
+    return name
+
+
+def _check_cron(text: str) -> str:
+    """The five fields that Kubernetes, KEDA and Velero read alike: numbers, ranges, lists and steps."""
+    fields = text.split()
+    hint = "minute hour day month weekday, for example 0 7 * * 1-5"
+    if len(fields) != len(CRON):
+        raise FieldError(f"{text[:60]!r} is no cron expression", hint)
+    for field, (name, least, most) in zip(fields, CRON, strict=True):
+        for item in field.split(","):
+            match = re.fullmatch(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/([1-9]\d?))?", item, re.ASCII)
+            bounds = [int(bound) for bound in match.groups()[:2] if bound] if match else [most + 1]
+            if not all(least <= bound <= most for bound in bounds) or bounds != sorted(bounds):
+                raise FieldError(f"{item[:20]!r} is no {name} of a cron expression", hint)
+    return text
+
+
+def _check_network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        raise FieldError(
+            f"{text[:60]!r} is no network", "an address and the length of its prefix: 10.0.0.0/16"
+        ) from None
+
+
 Image = Annotated[str, AfterValidator(_check_image)]
+Hostname = Annotated[str, AfterValidator(_check_hostname)]
+Cron = Annotated[str, AfterValidator(_check_cron)]
+Network = Annotated[str, AfterValidator(_check_network)]
+Access = Literal["ReadWriteOnce", "ReadWriteMany"]
 
 
 class Images(Closed):
@@ -31,10 +73,117 @@ class Images(Closed):
     """The image of the gateway, built from the rendered Dockerfile."""
 
 
+class Ingress(Closed):
+    """How callers outside the cluster reach the gateway: a listener of the Gateway API, with TLS."""
+
+    hostname: Hostname
+    """Name that callers use, and that the certificate is for."""
+    gateway_class: Label
+    """GatewayClass of the cluster: istio, envoy-gateway, gke-l7-global-external-managed and the like."""
+    issuer: Label
+    """ClusterIssuer of cert-manager that signs the certificate."""
+    namespace: Label = "ingress"
+    """Namespace of the Gateway and of its proxies: the only one that callers may come from. It has to exist."""
+
+
+class Secrets(Closed):
+    """Where the values of secrets are: External Secrets copies them; no rendered file holds any."""
+
+    store: Label
+    """Name of the SecretStore or ClusterSecretStore."""
+    kind: Literal["ClusterSecretStore", "SecretStore"] = "ClusterSecretStore"
+    """Its kind."""
+    prefix: Label | None = None
+    """What the secrets' names over there begin with. Default: the name of the service."""
+    refresh: Seconds = Field(3600.0, ge=60)
+    """How often they are copied again."""
+
+
+class Cache(Closed):
+    """A volume that keeps models between the starts of engines. Without it each pod fetches its own copy."""
+
+    size: Bytes = Field(ge=2**30)
+    """Size of the volume: all models together."""
+    storage_class: Label | None = None
+    """StorageClass of the volume. Default: the cluster's."""
+    access: Access = "ReadWriteMany"
+    """ReadWriteOnce serves a single pod; several need a file system such as EFS, Filestore or Azure Files."""
+
+
+class Schedule(Closed):
+    """More replicas at certain times, such as working hours; at all others the autoscaler's own bounds hold."""
+
+    models: Annotated[tuple[ModelName, ...], Field(min_length=1)]
+    """Models that it is for."""
+    start: Cron
+    """When it begins: minute hour day month weekday."""
+    end: Cron
+    """When it ends."""
+    timezone: Timezone
+    """Where start and end are on the clock, summer time included."""
+    replicas: Count = Field(ge=1, le=256)
+    """Replicas at least, from start to end."""
+
+
+class Backup(Closed):
+    """Backups of the namespace by Velero: objects and volumes."""
+
+    schedule: Cron
+    """When, in UTC: minute hour day month weekday."""
+    keep: Seconds = Field(30 * 86_400.0, ge=3600)
+    """How long a backup is kept."""
+    namespace: Label = "velero"
+    """Namespace that Velero watches for schedules."""
+    location: Label = "default"
+    """BackupStorageLocation that backups go to."""
+
+
+class Reach(Closed):
+    """What lies outside the namespace and has to be reached; everything else is closed by NetworkPolicies."""
+
+    monitoring: Label = "monitoring"
+    """Namespace of Prometheus, which scrapes every pod."""
+    stores: Annotated[tuple[Network, ...], Field(min_length=1)] = PRIVATE_NETWORKS
+    """Networks that PostgreSQL and Redis are in."""
+    postgres_port: Port = 5432
+    """Port of PostgreSQL."""
+    redis_port: Port = 6379
+    """Port of Redis."""
+
+
+class Override(Closed):
+    """A JSON merge patch (RFC 7386) on one rendered object, applied last; the result is checked like all the rest."""
+
+    kind: Text
+    """Kind of the object."""
+    name: Text
+    """Its name."""
+    patch: Mapping[str, Any]
+    """What differs: mappings merge, lists and values replace, null deletes."""
+
+
 class Deploy(Closed):
     """Where and how `fairlead render` puts the service into a cluster."""
 
+    target: Label | None = None
+    """What to render for where `-t` does not say it; `fairlead render --list` lists them."""
     namespace: Label | None = None
     """Namespace of all that is rendered. Default: the name of the service."""
     images: Images
     """The images that run."""
+    ingress: Ingress | None = None
+    """How callers outside the cluster come in. Default: not at all."""
+    max_gateways: Count | None = Field(None, ge=1, le=64)
+    """Gateways at most, by load, gateway.replicas at least. Default: always gateway.replicas."""
+    secrets: Secrets | None = None
+    """Where secrets come from. Needed as soon as there are any."""
+    cache: Cache | None = None
+    """A volume for models. Default: each pod fetches its own."""
+    schedules: Mapping[Label, Schedule] = Field(default_factory=dict)
+    """More replicas at certain times."""
+    backup: Backup | None = None
+    """Backups of the namespace. Default: none."""
+    reach: Reach = Reach()
+    """What lies outside and has to be reached."""
+    overrides: tuple[Override, ...] = ()
+    """Patches on what is rendered, where no field says it."""

@@ -12,7 +12,7 @@ from fairlead.errors import Problem, UserError
 from fairlead.spec import overlay, variables, yaml
 from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
 from fairlead.spec.crosscheck import crosscheck
-from fairlead.spec.deploy import Deploy, Images
+from fairlead.spec.deploy import Backup, Cache, Deploy, Images, Ingress, Override, Reach, Schedule, Secrets
 from fairlead.spec.planning import Autoscaling, Hardware, HourPrices, NodePool, Slo, Workload
 from fairlead.spec.problems import Finding, Path, dotted, from_pydantic
 from fairlead.spec.profiles import with_defaults
@@ -128,6 +128,13 @@ _PARTS: dict[Path, type[BaseModel]] = {
     ("gateway", "tls"): Tls,
     ("deploy",): Deploy,
     ("deploy", "images"): Images,
+    ("deploy", "ingress"): Ingress,
+    ("deploy", "secrets"): Secrets,
+    ("deploy", "cache"): Cache,
+    ("deploy", "schedules", "*"): Schedule,
+    ("deploy", "backup"): Backup,
+    ("deploy", "reach"): Reach,
+    ("deploy", "overrides", "*"): Override,
 }
 
 

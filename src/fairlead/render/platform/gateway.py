@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from fairlead.render import kube, names
 from fairlead.render.build import Build, Object, Part
 from fairlead.render.gateway import gateway_text
+from fairlead.render.platform.scaling import gateways
 from fairlead.render.platform.secrets import gateway_variables
 from fairlead.spec.types import Spec
 
@@ -43,8 +44,9 @@ def config(build: Build) -> Object:
 def deployment(build: Build) -> Object:
     """The Deployment's spec. No pod goes before its successor answers."""
     spec = build.spec
+    least, most = gateways(spec)
     return {
-        "replicas": spec.gateway.replicas,
+        **({} if most > least else {"replicas": least}),  # an HPA's number is not ours to set again
         "selector": {"matchLabels": names.selector(spec, names.GATEWAY)},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
         "template": kube.pod_template(spec, names.GATEWAY, pod(build)),
@@ -58,6 +60,7 @@ def pod(build: Build) -> Object:
         "serviceAccountName": names.gateway(spec),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        "priorityClassName": names.priority(spec, names.GATEWAY),
         "securityContext": kube.pod_security(),
         **kube.placed(kube.general_pool(build.plan.pools)),
         "topologySpreadConstraints": kube.spread(names.selector(spec, names.GATEWAY)),
@@ -89,7 +92,7 @@ def container(build: Build) -> Object:
         ],
         startupProbe={**kube.http_get("/healthz", names.METRICS), "periodSeconds": 2, "failureThreshold": 60},
         livenessProbe={**kube.http_get("/healthz", names.METRICS), "periodSeconds": 10, "timeoutSeconds": 5},
-        readinessProbe={**kube.http_get("/readyz", names.METRICS), "periodSeconds": 5, "failureThreshold": 2},
+        readinessProbe={**kube.http_get("/readyz/gateway", names.METRICS), "periodSeconds": 5, "failureThreshold": 2},
         lifecycle={"preStop": {"sleep": {"seconds": CLOSE_AFTER_S}}},
     )
 

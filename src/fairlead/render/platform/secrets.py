@@ -2,11 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from fairlead.render import kube, names
+from fairlead.render.build import Build, Object, Part
 from fairlead.spec.types import RemoteModel, Spec
 from fairlead.variables import names_in
+
+FILE = "manifests/secrets.yaml"
+ORIGIN = "deploy.secrets"
+
+REMOTE_NAMES: Mapping[str, Callable[[str, str], str]] = {
+    "aws": lambda prefix, variable: f"{prefix}/{variable}",
+    "gcp": lambda prefix, variable: f"{prefix}-{variable}",
+    "azure": lambda prefix, variable: f"{prefix}-{variable.lower().replace('_', '-')}",
+}
+"""A secret's name in Secrets Manager (paths), Secret Manager (no slash) and Key Vault (no underscore either)."""
+
+
+def secrets(build: Build) -> Iterator[Part]:
+    """An ExternalSecret for each Secret, the one with only what its pods read."""
+    for secret, variables in wanted(build.spec).items():
+        yield FILE, external_secret(build, secret, variables)
+
+
+def wanted(spec: Spec) -> dict[str, list[str]]:
+    """Each Secret that pods refer to, and its keys."""
+    found = {names.gateway_secret(spec): gateway_variables(spec), names.hub_secret(spec): hub_variables(spec)}
+    return {secret: variables for secret, variables in found.items() if variables}
+
+
+def external_secret(build: Build, secret: str, variables: Sequence[str]) -> Object:
+    """A copy of what the cloud's store of secrets holds. A key's name is the variable's."""
+    spec = build.spec
+    source = spec.deploy.secrets if spec.deploy else None
+    assert source is not None  # refusals: needed as soon as there are secrets
+    prefix, remote = source.prefix or spec.name, REMOTE_NAMES[build.plan.cloud.lower()]
+    entries = [{"secretKey": name, "remoteRef": {"key": remote(prefix, name)}} for name in variables]
+    return kube.thing(
+        "external-secrets.io/v1",
+        "ExternalSecret",
+        kube.metadata(spec, secret, names.BASE, origin=ORIGIN),
+        spec={
+            "refreshInterval": f"{int(source.refresh)}s",
+            "secretStoreRef": {"kind": source.kind, "name": source.store},
+            "target": {"name": secret, "creationPolicy": "Owner", "deletionPolicy": "Retain"},
+            "data": entries,
+        },
+    )
 
 
 def gateway_variables(spec: Spec) -> list[str]:
@@ -17,10 +61,16 @@ def gateway_variables(spec: Spec) -> list[str]:
     return sorted({name for name in found if name} | {*_named(_read_by_the_gateway(spec))})
 
 
+def hub_variables(spec: Spec) -> list[str]:
+    """The model hub's token, where a model is fetched from there."""
+    sources = [getattr(model, "source", "") for model in spec.models.values()]
+    return [names.HF_TOKEN] if any(source.startswith("hf://") for source in sources) else []
+
+
 def _read_by_the_gateway(spec: Spec) -> Any:
     """The parts whose texts are in gateway.json; an engine's source is not."""
-    remotes = {name: model for name, model in spec.models.items() if isinstance(model, RemoteModel)}
-    return [part.model_dump(mode="json") for part in (*remotes.values(), spec.access, *spec.budgets.values())]
+    remotes = [model for model in spec.models.values() if isinstance(model, RemoteModel)]
+    return [part.model_dump(mode="json") for part in (*remotes, spec.access, *spec.budgets.values())]
 
 
 def _named(value: Any) -> Iterator[str]:

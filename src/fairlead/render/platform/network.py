@@ -1,0 +1,64 @@
+"""NetworkPolicies: nothing is allowed, and then each flow of the table by itself, under its own name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from fairlead.render import kube, names
+from fairlead.render.build import Build, Object, Part
+from fairlead.render.flows import NAMESPACE_LABEL, Addresses, Elsewhere, Flow, Peer, Pods
+from fairlead.spec.types import Spec
+
+FILE = "manifests/network.yaml"
+API = "networking.k8s.io/v1"
+
+
+def network(build: Build, flows: Iterable[Flow]) -> Iterator[Part]:
+    """Default deny for every pod of the namespace, and a policy for each end of a flow that is ours."""
+    spec = build.spec
+    closed = kube.metadata(spec, f"{spec.name}-default-deny", names.BASE, origin="deploy.reach")
+    yield FILE, kube.thing(API, "NetworkPolicy", closed, spec={"podSelector": {}, "policyTypes": ["Ingress", "Egress"]})
+    for flow in flows:
+        yield from ((FILE, policy) for policy in policies(spec, flow))
+
+
+def policies(spec: Spec, flow: Flow) -> Iterator[Object]:
+    """One for the end that connects, one for the end that answers; only our own ends have policies."""
+    ports = [{"protocol": protocol, "port": port} for protocol, port in flow.ports]
+    for ours, other, direction, field in (
+        (flow.source, flow.target, "Egress", "to"),
+        (flow.target, flow.source, "Ingress", "from"),
+    ):
+        if isinstance(ours, Pods):
+            rule = {field: [peer(spec, other)], "ports": ports}
+            yield kube.thing(
+                API,
+                "NetworkPolicy",
+                kube.metadata(
+                    spec,
+                    f"{spec.name}-{flow.name}-{direction.lower()}",
+                    ours.component,
+                    origin="deploy.reach",
+                    annotations={names.WHY: flow.why},
+                ),
+                spec={
+                    "podSelector": {"matchLabels": names.selector(spec, ours.component)},
+                    "policyTypes": [direction],
+                    direction.lower(): [rule],
+                },
+            )
+
+
+def peer(spec: Spec, other: Peer) -> Object:
+    """The other end, as a rule says it."""
+    if isinstance(other, Pods):
+        return {"podSelector": {"matchLabels": names.selector(spec, other.component)}}
+    if isinstance(other, Addresses):
+        return {"ipBlock": kube.some(cidr=other.network, **{"except": list(other.without) or None})}
+    return elsewhere(other)
+
+
+def elsewhere(other: Elsewhere) -> Object:
+    """A namespace by the label that the API server gives it, so that nobody else can pass for it."""
+    pods = {"podSelector": {"matchLabels": dict([other.label])}} if other.label else {}
+    return {"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: other.namespace}}, **pods}
