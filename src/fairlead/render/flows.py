@@ -5,6 +5,7 @@ NetworkPolicies are made of this table, and the simulator holds them against it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -93,6 +94,9 @@ def callers(deploy: Deploy, gateway: Pods) -> Iterator[Flow]:
     if deploy.ingress is not None:
         ports = ((TCP, names.GATEWAY_PORT),)
         yield Flow("callers", Elsewhere(deploy.ingress.namespace), gateway, ports, "requests of callers")
+        for network in deploy.ingress.networks:
+            name = f"callers-{short(network)}"
+            yield Flow(name, Addresses(network), gateway, ports, "requests of callers, from load balancers")
 
 
 def dns(component: str) -> Iterator[Flow]:
@@ -108,12 +112,12 @@ def stores(spec: Spec, gateway: Pods) -> Iterator[Flow]:
     assert spec.deploy is not None
     reach = spec.deploy.reach
     for network in reach.stores if spec.store else ():
-        short = network.replace("/", "-").replace(".", "-").replace(":", "-")
         if spec.store and spec.store.postgres:
             ports = ((TCP, reach.postgres_port),)
-            yield Flow(f"postgres-{short}", gateway, Addresses(network), ports, "keys and the usage ledger")
+            yield Flow(f"postgres-{short(network)}", gateway, Addresses(network), ports, "keys and the usage ledger")
         if spec.store and spec.store.redis:
-            yield Flow(f"redis-{short}", gateway, Addresses(network), ((TCP, reach.redis_port),), "shared limits")
+            ports = ((TCP, reach.redis_port),)
+            yield Flow(f"redis-{short(network)}", gateway, Addresses(network), ports, "shared limits")
 
 
 def calls_out(spec: Spec) -> bool:
@@ -132,6 +136,11 @@ def weights(build: Build, component: str) -> Iterator[Flow]:
         for network, port in CREDENTIALS.get(build.plan.cloud.lower(), ()):
             name = f"credentials-{component}-{port}"
             yield Flow(name, Pods(component), Addresses(network), ((TCP, port),), "the cloud's credentials for it")
+
+
+def short(network: str) -> str:
+    """A network as part of a name."""
+    return re.sub(r"[^0-9a-f]+", "-", network).strip("-")
 
 
 def internet(name: str, source: Peer, why: str) -> Flow:

@@ -84,6 +84,8 @@ class Ingress(Closed):
     """ClusterIssuer of cert-manager that signs the certificate."""
     namespace: Label = "ingress"
     """Namespace of the Gateway and of its proxies: the only one that callers may come from. It has to exist."""
+    networks: tuple[Network, ...] = ()
+    """Networks that load balancers outside the cluster call from, such as GKE's proxy-only subnet."""
 
 
 class Secrets(Closed):

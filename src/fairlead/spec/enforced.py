@@ -185,6 +185,7 @@ ENFORCED: Mapping[str, str] = {
     "Ingress.gateway_class": f"{_PLATFORM}.ingress:gateway",
     "Ingress.issuer": f"{_PLATFORM}.ingress:certificate",
     "Ingress.namespace": "fairlead.render.flows:callers",
+    "Ingress.networks": "fairlead.render.flows:callers",
     "Secrets.store": f"{_PLATFORM}.secrets:external_secret",
     "Secrets.kind": f"{_PLATFORM}.secrets:external_secret",
     "Secrets.prefix": f"{_PLATFORM}.secrets:external_secret",
