@@ -50,12 +50,12 @@ def fitting(ask: Ask, plan: Deployment) -> int:
 def timely(engine: EngineModel, lengths: Lengths, tpot_s: float) -> int:
     """Sequences that an iteration of `tpot_s` without any prompt decodes; at least 1."""
     each = engine.sequence_s + engine.context_token_s * (lengths.prompt + lengths.output / 2)
-    return max(1, math.floor((tpot_s - engine.iteration_s) / each))
+    return max(1, math.floor((tpot_s - engine.fixed_s) / each))
 
 
 def most(ask: Ask, engine: EngineModel) -> float:
     """Requests/s that no simulated replica exceeds. 0: an iteration alone is longer than the promised TPOT."""
-    if engine.iteration_s >= ask.slo.tpot_s:
+    if engine.fixed_s >= ask.slo.tpot_s:
         return 0.0
     return LUCK * Promise(engine, ask.slo, Lengths.of(ask.lengths)).rate_per_replica()
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from fairlead.errors import Problem, UserError
 
+TYPICAL_RUNNING = 32  # sequences, for the share of experts in closed forms; a simulation counts them
 OPTIONAL = {"gpus", "request_s", "experts_s", "expert_missed", "attended_s", "typical_prompt"}
 MAY_BE_ZERO = {"sequence_s", "context_token_s", "startup_s", "price_per_hour"} | OPTIONAL - {"gpus"}
 
@@ -48,6 +49,11 @@ class EngineModel:
     attended_s: float = 0.0
     typical_prompt: float = 0.0
 
+    @property
+    def fixed_s(self) -> float:
+        """Seconds of an iteration beside what requests add, with the experts of TYPICAL_RUNNING sequences."""
+        return self.iteration_s + self.experts_s * (1 - self.expert_missed**TYPICAL_RUNNING)
+
     def filling_s(self, running: int, context: float, taken: int, attended: float) -> float:
         """Seconds of an iteration that computes `taken` prompt tokens beside `running` sequences.
 
@@ -68,7 +74,7 @@ class EngineModel:
 
     def share_for_work(self, tpot_s: float) -> float:
         """The part of its time that a replica has for requests when each iteration may last `tpot_s`: 0 to 1."""
-        return max(0.0, 1.0 - (self.iteration_s + self.experts_s) / tpot_s)
+        return max(0.0, 1.0 - self.fixed_s / tpot_s)
 
 
 @dataclass(frozen=True, slots=True)

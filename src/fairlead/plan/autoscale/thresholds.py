@@ -39,9 +39,9 @@ def attained(outcome: Outcome, slo: Slo) -> np.ndarray[tuple[int], np.dtype[np.b
 
 def derive(trace: Trace, engine: EngineModel, slo: Slo, seed: int) -> Thresholds:
     """Thresholds for requests as long as those of `trace`. Raises UserError where no load attains the SLO."""
-    if engine.iteration_s >= slo.tpot_s:
+    if engine.fixed_s >= slo.tpot_s:
         raise UserError(
-            f"an iteration of {engine.name} takes {engine.iteration_s * 1000:.1f} ms even without requests: "
+            f"an iteration of {engine.name} takes {engine.fixed_s * 1000:.1f} ms even without requests: "
             f"more than the TPOT of {slo.tpot_s * 1000:.1f} ms",
             hint="promise a longer TPOT, or use a faster engine",
         )
