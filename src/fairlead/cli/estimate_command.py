@@ -177,6 +177,7 @@ def shape(model: str) -> str | ModelShape:
 
 def document(made: Estimate) -> dict[str, Any]:
     """The estimate as `--json` prints it."""
+    from fairlead.plan.crosscheck import disagreements
     from fairlead.plan.suggest import suggestions
 
     return {
@@ -186,6 +187,7 @@ def document(made: Estimate) -> dict[str, Any]:
         "suggestions": [] if made.fits else suggestions(made.plan, context=made.memory.context),
         "memory": asdict(made.memory) | {"kv_budget": made.memory.kv_budget, "sequences": made.memory.sequences},
         "settings": settings(made),
+        "cross_check": [asdict(each) for each in disagreements(made)],
         "confidence": made.confidence,
         "speed": asdict(made.speed) if made.speed else None,
         "queue": asdict(made.queue) if made.queue else None,
@@ -228,6 +230,20 @@ def show(made: Estimate) -> None:
     screen.print(shown)
     parts = sorted(speed.parts.items(), key=lambda item: -item[1])
     screen.print("time goes to: " + ", ".join(f"{name} {share:.0%}" for name, share in parts if share >= 0.01))
+    show_disagreements(made)
+
+
+def show_disagreements(made: Estimate) -> None:
+    """Where a well-known guide says otherwise."""
+    from fairlead.plan.crosscheck import disagreements, guide
+
+    found = disagreements(made)
+    if not found:
+        return
+    shown = table(("setting", "guide", "plan", "why"), title=f"'{guide()['title']}' says otherwise:")
+    for each in found:
+        shown.add_row(each.setting, each.guide, each.plan, each.why)
+    console().print(shown)
 
 
 def queue_text(queue: Queue) -> str:
