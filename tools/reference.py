@@ -13,9 +13,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from fairlead import signals
+from fairlead.cli.lint_commands import page_lines
 from fairlead.cli.main import app
 from fairlead.gateway import allowance, answers
 from fairlead.gateway.answers import Refusal
+from fairlead.lint.rule import rules
 from fairlead.plan.constants import shipped
 from fairlead.plan.roofline import LOCAL
 from fairlead.policy.budget import NANO, Account, Budget
@@ -103,6 +105,7 @@ def pages() -> dict[str, str]:
         "metrics.md": page("Metrics of the gateway", metric_lines()),
         "commands.md": page("Commands", command_lines()),
         "errors.md": page("Errors of the gateway", error_lines()),
+        "rules.md": page("Rules of the linter", rule_lines()),
         "planner.md": page("How accurate the planner is", planner_lines()),
         "environment.md": page("Environment variables", (f"- `{name}`: {text}" for name, text in VARIABLES.items())),
     }
@@ -207,6 +210,17 @@ def ranking_lines(ranking: Mapping[str, float]) -> Iterator[str]:
     yield "  gpt-oss-120b, which no constant of an engine can say. Judged on the rows that it was fitted on, the"
     yield f"  model tells {told['fitted']} of all pairs right; a perfect predictor would tell {told['possible']}, for"
     yield f"  the same question to the same engine, measured again, differs by {told['repeats']} (standard deviation)."
+
+
+def rule_lines() -> Iterator[str]:
+    """A table of all rules, and a page of each, family by family."""
+    yield from ("| rule | severity | what |", "|---|---|---|")
+    yield from (f"| {rule.id} | {rule.severity} | {cell(rule.title)} |" for rule in rules().values())
+    for family in sorted({rule.family for rule in rules().values()}):
+        yield from ("", f"## {family.replace('_', ' ')}", "")
+        for rule in rules().values():
+            if rule.family == family:
+                yield from page_lines(rule)
 
 
 def error_lines() -> Iterator[str]:

@@ -16,6 +16,7 @@ from fairlead.cli import (
     catalog_commands,
     chat_command,
     keys_commands,
+    lint_commands,
     plan_commands,
     prove_command,
     render_command,
@@ -57,6 +58,7 @@ for command in (
     spec_commands.diff,
     spec_commands.schema,
     render_command.render,
+    lint_commands.lint,
     version,
 ):
     app.command()(command)

@@ -1,0 +1,1 @@
+"""What is wrong with other people's manifests. Pure: parsed documents in, findings out; files are read in `ops`."""
