@@ -8,7 +8,7 @@ import pytest
 
 from fairlead.lint.run import Report, lint
 from fairlead.ops.lint_files import files
-from tests.lint.places import beside
+from lint.places import beside
 
 TABLE = (Path(__file__).parent / "seed_defects.txt").read_text()
 EXPECTED = {
