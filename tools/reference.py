@@ -27,7 +27,7 @@ from fairlead.signals.cluster import CLUSTER
 from fairlead.signals.engine import VLLM
 from fairlead.signals.gpu import GPU
 from fairlead.signals.ray import RAY
-from fairlead.spec import consumption, deploy, planning, store, types
+from fairlead.spec import consumption, deploy, monitoring, planning, store, types
 from fairlead.spec.enforced import ENFORCED
 
 READ = {
@@ -69,6 +69,11 @@ PARTS: Mapping[str, type[BaseModel]] = {
     "gateway.retry": types.Retry,
     "gateway.limits": types.Limits,
     "gateway.tls": types.Tls,
+    "monitoring": monitoring.Monitoring,
+    "monitoring.receivers": monitoring.Receivers,
+    "monitoring.receivers.slack": monitoring.Slack,
+    "monitoring.receivers.pagerduty": monitoring.PagerDuty,
+    "monitoring.receivers.mail": monitoring.Mail,
     "deploy": deploy.Deploy,
     "deploy.images": deploy.Images,
     "deploy.ingress": deploy.Ingress,

@@ -50,6 +50,12 @@ class Counters:
         self.webhooks: defaultdict[str, int] = defaultdict(int)  # by result
         self.log_dropped = 0
 
+    def promise(self, model: str, ttft_s: float) -> None:
+        """Let a bucket of a model's TTFT end at what is promised, so that the share beyond it is exact."""
+        bounds = tuple(sorted({*TTFT.buckets, ttft_s})) if ttft_s else TTFT.buckets
+        if self.ttft[model].bounds != bounds:
+            self.ttft[model] = Histogram(bounds)
+
 
 class Accounting:
     """The books of one gateway process. `record` raises OSError when the journal cannot be written: fail closed."""

@@ -70,6 +70,7 @@ class App:
         self.spending = Spending(self)
         self.leases = open_leases(config, wall=self.wall, event=accounting.event)
         self._consume(config)
+        self._promise()
 
     # -- what a request needs ---------------------------------------------------------------------------------------
 
@@ -118,8 +119,13 @@ class App:
         self.config, self.tables, self.heads = config, tables, Heads()
         self._forget_replicas()
         self._consume(config)
+        self._promise()
         self.accounting.counters.reloads["applied"] += 1
         self.accounting.event("reloaded")
+
+    def _promise(self) -> None:
+        for name, model in self.config.models.items():
+            self.accounting.counters.promise(name, model.ttft_promise_s)
 
     def _build(self, config: Config) -> tables_of.Tables:
         engine_keys = api_keys(config)

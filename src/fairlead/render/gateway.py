@@ -9,6 +9,7 @@ from typing import Any
 
 from fairlead.render.consumption import consumption
 from fairlead.render.store import store
+from fairlead.spec.planning import Planned
 from fairlead.spec.types import (
     ADMIN_OPERATIONS,
     ALL_ADMIN,
@@ -128,7 +129,14 @@ def model(name: str, model: AnyModel, upstreams: Mapping[str, Sequence[str]]) ->
         "max_model_len": getattr(model, "max_model_len", None) or 0,
         "max_num_seqs": getattr(model, "max_num_seqs", None) or 0,
         "exact_prompts": getattr(model, "prompt_tokens", "") == "exact",
+        **promise(model),
     }
+
+
+def promise(model: AnyModel) -> dict[str, Any]:
+    """What callers are promised, where something is: the share of those who wait longer is counted exactly."""
+    slo = model.slo if isinstance(model, Planned) else None
+    return {"ttft_promise_s": slo.ttft_p95} if slo is not None and slo.ttft_p95 is not None else {}
 
 
 def routes(spec: Spec) -> dict[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ from fairlead.render.cluster import Scaled, Upstream, cluster_gateway, rendered_
 from fairlead.render.engines.vllm import vllm
 from fairlead.render.files import Files, extended, files
 from fairlead.render.flows import Flow, Flows, platform_flows
+from fairlead.render.monitoring import monitoring
 from fairlead.render.overrides import overridden
 from fairlead.render.platform.backup import backup
 from fairlead.render.platform.base import base
@@ -24,7 +25,7 @@ from fairlead.render.platform.secrets import secrets
 from fairlead.render.platform.storage import storage
 from fairlead.spec.types import Spec
 
-PLATFORM: tuple[Renderer, ...] = (base, gateway, gateway_scaling, ingress, secrets, storage, backup)
+PLATFORM: tuple[Renderer, ...] = (base, gateway, gateway_scaling, ingress, secrets, storage, backup, monitoring)
 """What every target needs around its engines."""
 FINISHERS: tuple[Callable[[Build, Files], Iterator[Part]], ...] = (kustomization,)
 """What is made of the files of all renderers, in this order."""

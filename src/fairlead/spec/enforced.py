@@ -15,6 +15,7 @@ _KEYS = "fairlead.cli.keys_commands"
 _ASK = "fairlead.plan.ask"
 _PLACE = "fairlead.plan.place"
 _WORKERS = "fairlead.ops.workers"
+_MONITORING = "fairlead.render.monitoring"
 _NAMES = "fairlead.render.names"
 _PLATFORM = "fairlead.render.platform"
 
@@ -169,6 +170,23 @@ ENFORCED: Mapping[str, str] = {
     "Limits.header_timeout": f"{_GATEWAY}:limits",
     "Limits.body_timeout": f"{_GATEWAY}:limits",
     "Limits.idle_timeout": f"{_GATEWAY}:limits",
+    "Spec.monitoring": f"{_MONITORING}:monitoring",
+    "Monitoring.scrape_interval": f"{_MONITORING}.scrape:endpoint",
+    "Monitoring.labels": f"{_MONITORING}.scrape:labelled",
+    "Monitoring.receivers": f"{_MONITORING}.stack:prometheus_values",
+    "Monitoring.cost_increase": f"{_MONITORING}.rules:groups",
+    "Monitoring.runbooks": f"{_MONITORING}.rules:rule_file",
+    "Receivers.slack": f"{_MONITORING}.receivers:receivers",
+    "Receivers.pagerduty": f"{_MONITORING}.receivers:receivers",
+    "Receivers.mail": f"{_MONITORING}.receivers:receivers",
+    "Slack.channel": f"{_MONITORING}.receivers:slack",
+    "Slack.secret": f"{_MONITORING}.receivers:slack",
+    "PagerDuty.secret": f"{_MONITORING}.receivers:pagerduty",
+    "Mail.to": f"{_MONITORING}.receivers:mail",
+    "Mail.sender": f"{_MONITORING}.receivers:mail",
+    "Mail.smarthost": f"{_MONITORING}.receivers:mail",
+    "Mail.username": f"{_MONITORING}.receivers:mail",
+    "Mail.secret": f"{_MONITORING}.receivers:mail",
     "Spec.deploy": f"{_NAMES}:namespace",
     "Deploy.namespace": f"{_NAMES}:namespace",
     "Deploy.target": "fairlead.ops.rendering:chosen",

@@ -13,6 +13,7 @@ from fairlead.spec import overlay, variables, yaml
 from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
 from fairlead.spec.crosscheck import crosscheck
 from fairlead.spec.deploy import Backup, Cache, Deploy, Images, Ingress, Override, Reach, Schedule, Secrets
+from fairlead.spec.monitoring import Mail, Monitoring, PagerDuty, Receivers, Slack
 from fairlead.spec.planning import Autoscaling, Hardware, HourPrices, NodePool, Slo, Workload
 from fairlead.spec.problems import Finding, Path, dotted, from_pydantic
 from fairlead.spec.profiles import with_defaults
@@ -126,6 +127,11 @@ _PARTS: dict[Path, type[BaseModel]] = {
     ("gateway", "retry"): Retry,
     ("gateway", "limits"): Limits,
     ("gateway", "tls"): Tls,
+    ("monitoring",): Monitoring,
+    ("monitoring", "receivers"): Receivers,
+    ("monitoring", "receivers", "slack"): Slack,
+    ("monitoring", "receivers", "pagerduty"): PagerDuty,
+    ("monitoring", "receivers", "mail"): Mail,
     ("deploy",): Deploy,
     ("deploy", "images"): Images,
     ("deploy", "ingress"): Ingress,

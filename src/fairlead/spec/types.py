@@ -31,6 +31,7 @@ from fairlead.spec.fields import (
     Url,
     check_served,
 )
+from fairlead.spec.monitoring import Monitoring
 from fairlead.spec.planning import Hardware, Planned
 from fairlead.spec.store import Store
 from fairlead.units import Bytes, Seconds
@@ -302,5 +303,7 @@ class Spec(Closed):
     """Where it runs, and on what. Default: on this machine; a plan then only says what that needs."""
     gateway: Gateway = Gateway()
     """The server in front."""
+    monitoring: Monitoring | None = None
+    """How the service is watched in a cluster. Default: no monitoring is rendered."""
     deploy: Deploy | None = None
     """Where and how `fairlead render` puts the service into a cluster. Default: it is for this machine."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from fairlead.ops.prove import access, books, consumption, identity, stores, tls, traffic, wire
 from fairlead.ops.prove.outcome import Proof
 from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
+from fairlead.spec.monitoring import Mail, Monitoring, PagerDuty, Receivers, Slack
 from fairlead.spec.types import OpenVinoModel, RemoteModel, Spec, VllmModel
 from fairlead.units import format_bytes, format_seconds
 
@@ -114,7 +115,14 @@ DESCRIPTIVE: frozenset[str] = frozenset({"Spec.apiVersion", "Spec.name", "Spec.e
 ENGINE_TESTS = "test:tests/engine/test_commands.py"  # what an engine is started with is tested on the engine itself
 _SHARES = "test:tests/gateway/test_fairness.py"
 _ALLOWANCES = "test:tests/policy/test_allowances.py"
+_MONITORING = "test:tests/render/monitoring/test_monitoring.py"
 FIELDS: Mapping[str, str] = {
+    "Spec.monitoring": _MONITORING,
+    **{
+        f"{part.__name__}.{name}": _MONITORING
+        for part in (Monitoring, Receivers, Slack, PagerDuty, Mail)
+        for name in part.model_fields
+    },
     "Spec.limits": "limits",
     "Spec.prices": "budgets",
     "Spec.budgets": "budgets",
