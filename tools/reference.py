@@ -27,7 +27,7 @@ from fairlead.signals.cluster import CLUSTER
 from fairlead.signals.engine import VLLM
 from fairlead.signals.gpu import GPU
 from fairlead.signals.ray import RAY
-from fairlead.spec import consumption, deploy, monitoring, planning, store, types
+from fairlead.spec import consumption, deploy, engines, monitoring, planning, store, types
 from fairlead.spec.enforced import ENFORCED
 
 READ = {
@@ -83,6 +83,7 @@ PARTS: Mapping[str, type[BaseModel]] = {
     "deploy.backup": deploy.Backup,
     "deploy.reach": deploy.Reach,
     "deploy.overrides": deploy.Override,
+    "deploy.ray": engines.RayCluster,
 }
 VARIABLES: Mapping[str, str] = {
     "FAIRLEAD_API_KEY": "The key that `fairlead chat` calls with. On a laptop `up` has made one.",

@@ -15,6 +15,7 @@ from fairlead.spec.deploy import Deploy
 from fairlead.spec.types import RemoteModel, Spec
 
 TCP, UDP = "TCP", "UDP"
+GATEWAY_LABEL = "gateway.networking.k8s.io/gateway-name"  # on the pods of a Gateway, by the Gateway API (GEP-1762)
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"  # the API server sets it on every namespace
 INTERNET = "0.0.0.0/0"
 NOT_INTERNET = ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
@@ -36,6 +37,13 @@ class Pods:
 
 
 @dataclass(frozen=True, slots=True)
+class Proxies:
+    """The pods that an implementation of the Gateway API starts for a Gateway, in the service's namespace."""
+
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True)
 class Elsewhere:
     """Pods of another namespace: all of them, or those with a label."""
 
@@ -51,13 +59,16 @@ class Addresses:
     without: tuple[str, ...] = ()
 
 
-Peer = Pods | Elsewhere | Addresses
+Peer = Pods | Proxies | Elsewhere | Addresses
 Ports = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """`source` connects to `target` at `ports`; one of the two is ours. `why` is for whoever reviews it."""
+    """`source` connects to `target` at `ports`, at all of them where none is named; one of the two is ours.
+
+    `why` is for whoever reviews it.
+    """
 
     name: str
     source: Peer

@@ -33,6 +33,7 @@ MODEL = "fairlead.dev/model"
 BASE = "base"  # components
 GATEWAY = "gateway"
 ENGINE = "engine"
+RAY_HEAD = "ray-head"
 BATCH = "batch"
 
 PUBLIC_PATHS = ("/v1", "/admin")
@@ -131,6 +132,11 @@ def ray(spec: Spec) -> str:
 def ray_secret(spec: Spec) -> str:
     """The Secret with the password of Ray's Redis, under the key `RAY_REDIS_PASSWORD`."""
     return f"{spec.name}-ray-secrets"
+
+
+def ray_account(spec: Spec) -> str:
+    """The ServiceAccount of Ray's head, to which the operator gives the right to change the cluster's size."""
+    return f"{spec.name}-ray"
 
 
 def engine_account(spec: Spec) -> str:

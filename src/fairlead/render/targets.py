@@ -9,6 +9,9 @@ from fairlead.plan.service import ServicePlan
 from fairlead.render import names
 from fairlead.render.build import Build, Part, Renderer
 from fairlead.render.cluster import Scaled, Upstream, cluster_gateway, rendered_models
+from fairlead.render.engines import kuberay
+from fairlead.render.engines.account import account
+from fairlead.render.engines.ray_flows import ray_flows
 from fairlead.render.engines.vllm import vllm
 from fairlead.render.files import Files, extended, files
 from fairlead.render.flows import Flow, Flows, platform_flows
@@ -57,8 +60,17 @@ def deployment(spec: Spec, model: str) -> Scaled:
 
 
 TARGETS: Mapping[str, Target] = {
+    "kuberay": Target(
+        summary="one RayService of KubeRay for all models",
+        upstream=kuberay.upstream,
+        renderers=(account, kuberay.kuberay),
+        flows=ray_flows,
+    ),
     "vllm": Target(
-        summary="a Deployment of vLLM for each model", upstream=plain_service, renderers=(vllm,), scaled=deployment
+        summary="a Deployment of vLLM for each model",
+        upstream=plain_service,
+        renderers=(account, vllm),
+        scaled=deployment,
     ),
 }
 

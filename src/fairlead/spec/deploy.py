@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from fairlead.spec.consumption import Timezone
+from fairlead.spec.engines import RayCluster
 from fairlead.spec.fields import Closed, Count, Label, ModelName, Port, Text
 from fairlead.spec.problems import FieldError
 from fairlead.units import Bytes, Seconds
@@ -71,6 +72,10 @@ class Images(Closed):
 
     gateway: Image
     """The image of the gateway, built from the rendered Dockerfile."""
+    vllm: Image | None = None
+    """The image of vLLM on targets vllm, llm-d and kserve. Default: vLLM's own, of the version in the catalog."""
+    ray: Image | None = None
+    """The image of Ray's head and workers. Default: Ray's own for LLMs, of the version in the catalog."""
 
 
 class Ingress(Closed):
@@ -189,3 +194,5 @@ class Deploy(Closed):
     """What lies outside and has to be reached."""
     overrides: tuple[Override, ...] = ()
     """Patches on what is rendered, where no field says it."""
+    ray: RayCluster = RayCluster()
+    """What a Ray cluster needs besides; only for target kuberay."""

@@ -17,6 +17,7 @@ _PLACE = "fairlead.plan.place"
 _WORKERS = "fairlead.ops.workers"
 _MONITORING = "fairlead.render.monitoring"
 _NAMES = "fairlead.render.names"
+_ENGINES = "fairlead.render.engines"
 _PLATFORM = "fairlead.render.platform"
 
 ENFORCED: Mapping[str, str] = {
@@ -228,4 +229,11 @@ ENFORCED: Mapping[str, str] = {
     "Override.name": "fairlead.render.overrides:overridden",
     "Override.patch": "fairlead.render.overrides:overridden",
     "Images.gateway": f"{_PLATFORM}.gateway:container",
+    "Images.vllm": f"{_ENGINES}.images:image",
+    "Images.ray": f"{_ENGINES}.images:image",
+    "Deploy.ray": f"{_ENGINES}.kuberay:ray_of",
+    "RayCluster.redis": f"{_ENGINES}.kuberay:ray_cluster",
+    "RayCluster.gateway_class": f"{_ENGINES}.kuberay:by_steps",
+    "RayCluster.operator_namespace": f"{_ENGINES}.ray_flows:ray_flows",
+    "RayCluster.surge": f"{_ENGINES}.kuberay:upgrade",
 }

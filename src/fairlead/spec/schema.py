@@ -12,6 +12,7 @@ from fairlead.spec import overlay
 from fairlead.spec.consumption import Budget, Fairness, Idempotency, Price, RateLimit
 from fairlead.spec.deploy import Backup, Cache, Deploy, Images, Ingress, Override, Reach, Schedule, Secrets
 from fairlead.spec.monitoring import Mail, Monitoring, PagerDuty, Receivers, Slack
+from fairlead.spec.engines import RayCluster
 from fairlead.spec.planning import Autoscaling, Hardware, HourPrices, NodePool, Slo, Workload
 from fairlead.spec.profiles import PROFILES
 from fairlead.spec.store import Postgres, Redis, Store
@@ -25,6 +26,7 @@ PARTS: tuple[type[BaseModel], ...] = (
     *(Store, Postgres, Redis),
     *(Deploy, Images, Ingress, Secrets, Cache, Schedule, Backup, Reach, Override),
     *(Monitoring, Receivers, Slack, PagerDuty, Mail),
+    *(RayCluster,),
 )
 
 

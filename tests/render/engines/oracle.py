@@ -12,7 +12,12 @@ from fairlead.render.files import Files, files
 from ..oracles import judge
 from ..plans import built
 
-OUTSIDE = ("ServiceAccount/chat-engine", "Secret/chat-hub-token", "ConfigMap/chat-gateway-config")
+OUTSIDE = (
+    "ServiceAccount/chat-engine",
+    "PersistentVolumeClaim/chat-models",
+    "Secret/chat-hub-token",
+    "ConfigMap/chat-gateway-config",
+)
 """What the platform's renderers make."""
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from fairlead.catalog.components import component
 from fairlead.render import kube, names
 from fairlead.render.build import Object
 from fairlead.render.engines import room, weights
+from fairlead.render.engines.images import image
 from fairlead.render.engines.settings import flags, settings
 from fairlead.render.engines.site import CLOSE_AFTER_S, PROBE_EVERY_S, Site
 
@@ -27,6 +27,7 @@ def pod(site: Site, containers: Sequence[Object], *, init: Sequence[Object] = ()
         "serviceAccountName": names.engine_account(site.spec),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        "priorityClassName": names.priority(site.spec, names.ENGINE),
         "securityContext": kube.pod_security(),
         **kube.placed(site.pool),
         "topologySpreadConstraints": kube.spread(site.selector),
@@ -52,7 +53,7 @@ def server(
     """vLLM's container; `more` words for its command line, `env` variables and `fields` are added."""
     return kube.container(
         names.ENGINE,
-        component("vllm").image,
+        image(site.spec, "vllm"),
         **{
             "command": ["vllm", "serve", weights.folder(site)],
             "args": [*arguments(site, port), *more],

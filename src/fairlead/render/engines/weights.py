@@ -60,6 +60,10 @@ def volume(site: Site) -> Object:
 
 
 def shared_volume(here: Sequence[Site]) -> Iterator[Object]:
-    """One volume for the models of all that may run in a pod; none for no model."""
-    if here:
+    """One volume for the models of all that may run in a pod: the claim that all share, or one as old as the pod."""
+    if not here:
+        return
+    if here[0].spec.deploy and here[0].spec.deploy.cache:
+        yield {"name": VOLUME, "persistentVolumeClaim": {"claimName": names.model_cache(here[0].spec)}}
+    else:
         yield kube.empty_dir(VOLUME, f"{sum(site.weights_gib for site in here)}Gi")

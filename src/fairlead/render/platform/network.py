@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from fairlead.render import kube, names
 from fairlead.render.build import Build, Object, Part
-from fairlead.render.flows import NAMESPACE_LABEL, Addresses, Elsewhere, Flow, Peer, Pods
+from fairlead.render.flows import GATEWAY_LABEL, NAMESPACE_LABEL, Addresses, Elsewhere, Flow, Peer, Pods, Proxies
 from fairlead.spec.types import Spec
 
 FILE = "manifests/network.yaml"
@@ -29,20 +29,20 @@ def policies(spec: Spec, flow: Flow) -> Iterator[Object]:
         (flow.source, flow.target, "Egress", "to"),
         (flow.target, flow.source, "Ingress", "from"),
     ):
-        if isinstance(ours, Pods):
-            rule = {field: [peer(spec, other)], "ports": ports}
+        if isinstance(ours, Pods | Proxies):
+            rule = kube.some(**{field: [peer(spec, other)], "ports": ports or None})
             yield kube.thing(
                 API,
                 "NetworkPolicy",
                 kube.metadata(
                     spec,
                     f"{spec.name}-{flow.name}-{direction.lower()}",
-                    ours.component,
+                    ours.component if isinstance(ours, Pods) else names.BASE,
                     origin="deploy.reach",
                     annotations={names.WHY: flow.why},
                 ),
                 spec={
-                    "podSelector": {"matchLabels": names.selector(spec, ours.component)},
+                    "podSelector": {"matchLabels": labels(spec, ours)},
                     "policyTypes": [direction],
                     direction.lower(): [rule],
                 },
@@ -51,11 +51,16 @@ def policies(spec: Spec, flow: Flow) -> Iterator[Object]:
 
 def peer(spec: Spec, other: Peer) -> Object:
     """The other end, as a rule says it."""
-    if isinstance(other, Pods):
-        return {"podSelector": {"matchLabels": names.selector(spec, other.component)}}
+    if isinstance(other, Pods | Proxies):
+        return {"podSelector": {"matchLabels": labels(spec, other)}}
     if isinstance(other, Addresses):
         return {"ipBlock": kube.some(cidr=other.network, **{"except": list(other.without) or None})}
     return elsewhere(other)
+
+
+def labels(spec: Spec, ours: Pods | Proxies) -> dict[str, str]:
+    """The labels of pods in the service's namespace."""
+    return names.selector(spec, ours.component) if isinstance(ours, Pods) else {GATEWAY_LABEL: ours.gateway}
 
 
 def elsewhere(other: Elsewhere) -> Object:

@@ -29,7 +29,11 @@ def secrets(build: Build) -> Iterator[Part]:
 
 def wanted(spec: Spec) -> dict[str, list[str]]:
     """Each Secret that pods refer to, and its keys."""
-    found = {names.gateway_secret(spec): gateway_variables(spec), names.hub_secret(spec): hub_variables(spec)}
+    found = {
+        names.gateway_secret(spec): gateway_variables(spec),
+        names.hub_secret(spec): hub_variables(spec),
+        names.ray_secret(spec): [names.RAY_REDIS_PASSWORD] if spec.deploy and spec.deploy.ray.redis else [],
+    }
     return {secret: variables for secret, variables in found.items() if variables}
 
 

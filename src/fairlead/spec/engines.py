@@ -1,0 +1,36 @@
+"""What the engine targets want to know beyond the models themselves."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from fairlead.spec.fields import Closed, Label
+from fairlead.spec.problems import FieldError
+
+
+def _check_host_port(text: str) -> str:
+    found = re.fullmatch(r"(?P<host>[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?):(?P<port>[1-9][0-9]{0,4})", text)
+    if found is None or int(found["port"]) > 65_535:
+        raise FieldError(f"{text[:60]!r} is no address of a server", "host:port, for example redis.data.svc:6379")
+    return text
+
+
+HostPort = Annotated[str, AfterValidator(_check_host_port)]
+
+
+class RayCluster(Closed):
+    """A Ray cluster that lives through the loss of its head, and is renewed step by step."""
+
+    redis: HostPort | None = None
+    """Redis or Valkey that keeps what the head knows, host:port; its password is the secret RAY_REDIS_PASSWORD.
+    Needed in production."""
+    gateway_class: Label | None = None
+    """GatewayClass for renewals by steps; without it, or with one whose Services are not known by name, a renewal
+    needs all GPUs twice."""
+    operator_namespace: Label = "kuberay-system"
+    """Namespace of the KubeRay operator, which has to reach the head."""
+    surge: Annotated[int, Field(ge=1, le=100)] = 25
+    """Percent of the cluster that a renewal may have beside the old one."""
