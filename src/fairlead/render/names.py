@@ -144,6 +144,11 @@ def engine_account(spec: Spec) -> str:
     return f"{spec.name}-engine"
 
 
+def operator_role(spec: Spec) -> str:
+    """The Role of those who keep the service running."""
+    return f"{spec.name}-operator"
+
+
 def pool_selector(pool: str) -> Mapping[str, str]:
     """What a pod's `nodeSelector` says to be on a pool's nodes."""
     return {POOL: pool}

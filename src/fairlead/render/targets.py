@@ -23,12 +23,16 @@ from fairlead.render.platform.gateway import gateway
 from fairlead.render.platform.ingress import ingress
 from fairlead.render.platform.kustomize import kustomization
 from fairlead.render.platform.network import network
+from fairlead.render.platform.rbac import rbac
 from fairlead.render.platform.scaling import engine_scaling, gateway_scaling, gateways
 from fairlead.render.platform.secrets import secrets
 from fairlead.render.platform.storage import storage
 from fairlead.spec.types import Spec
 
-PLATFORM: tuple[Renderer, ...] = (base, gateway, gateway_scaling, ingress, secrets, storage, backup, monitoring)
+PLATFORM: tuple[Renderer, ...] = (
+    *(base, rbac, gateway, gateway_scaling, ingress, secrets, storage, backup),
+    monitoring,
+)
 """What every target needs around its engines."""
 FINISHERS: tuple[Callable[[Build, Files], Iterator[Part]], ...] = (kustomization,)
 """What is made of the files of all renderers, in this order."""

@@ -192,6 +192,8 @@ class Deploy(Closed):
     """Backups of the namespace. Default: none."""
     reach: Reach = Reach()
     """What lies outside and has to be reached."""
+    operators: tuple[Text, ...] = ()
+    """Groups of the identity provider that may look into the namespace and restart what runs there; no secrets."""
     overrides: tuple[Override, ...] = ()
     """Patches on what is rendered, where no field says it."""
     ray: RayCluster = RayCluster()

@@ -199,6 +199,7 @@ ENFORCED: Mapping[str, str] = {
     "Deploy.schedules": f"{_PLATFORM}.scaling:schedules_of",
     "Deploy.backup": f"{_PLATFORM}.backup:backup",
     "Deploy.reach": "fairlead.render.flows:platform_flows",
+    "Deploy.operators": f"{_PLATFORM}.rbac:rbac",
     "Deploy.overrides": "fairlead.render.overrides:overridden",
     "Ingress.hostname": f"{_PLATFORM}.ingress:gateway",
     "Ingress.gateway_class": f"{_PLATFORM}.ingress:gateway",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from fairlead.errors import Problem
 from fairlead.render.build import Build
-from fairlead.render.checks import identity
+from fairlead.render.checks import identity, placement, references, routing, scaling, security
 from fairlead.render.checks.frame import Check, Fault, Rendering
 from fairlead.render.files import Files
 from fairlead.render.provenance import origin_of
@@ -17,6 +17,31 @@ CHECKS: Mapping[str, Check] = {
     "namespace": identity.in_the_namespace,
     "label": identity.labels_are_taken,
     "origin": identity.says_its_origin,
+    "config-map": references.config_maps,
+    "mounted-file": references.mounted_files,
+    "secret-reference": references.secrets,
+    "account": references.accounts,
+    "claim": references.claims,
+    "volume": references.volumes,
+    "probe-port": references.ports,
+    "service": routing.services,
+    "upstream": routing.upstreams,
+    "route": routing.routes,
+    "route-timeout": routing.route_timeouts,
+    "certificate": routing.certificates,
+    "pool": placement.pools,
+    "taint": placement.taints,
+    "gpu-limit": placement.gpu_limits,
+    "memory-volume": placement.memory_volumes,
+    "pending": placement.schedulable,
+    "secret-in-clear": security.no_secrets,
+    "restricted": security.restricted,
+    "image": security.pinned_images,
+    "scale-target": scaling.targets,
+    "scale-bounds": scaling.bounds,
+    "disruption": scaling.disruption,
+    "selector": scaling.selectors,
+    "grace": scaling.grace,
 }
 
 
