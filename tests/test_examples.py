@@ -18,9 +18,10 @@ from fairlead.render.gateway import gateway_config, gateway_text
 from fairlead.spec import overlay
 from fairlead.spec.load import check, load, read
 from fairlead.spec.schema import json_schema
-from fairlead.spec.types import RemoteModel, Spec
+from fairlead.spec.types import RayModel, RemoteModel, Spec
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*/fairlead.yaml"))
+RAY = "http://127.0.0.1:9099"  # Ray Serve is one upstream for all its models
 NAMES = [path.parent.name for path in EXAMPLES]
 
 
@@ -36,8 +37,9 @@ def gateway_json(spec: Spec) -> str:
     upstreams = {
         name: [f"http://127.0.0.1:{next(ports)}" for _ in range(model.replicas)]
         for name, model in spec.models.items()
-        if not isinstance(model, RemoteModel)
+        if not isinstance(model, RemoteModel | RayModel)
     }
+    upstreams |= {name: [RAY] for name, model in spec.models.items() if isinstance(model, RayModel)}
     return gateway_text(gateway_config(spec, state_dir="/var/lib/fairlead", upstreams=upstreams))
 
 

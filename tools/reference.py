@@ -27,7 +27,7 @@ from fairlead.signals.cluster import CLUSTER
 from fairlead.signals.engine import VLLM
 from fairlead.signals.gpu import GPU
 from fairlead.signals.ray import RAY
-from fairlead.spec import consumption, deploy, engines, monitoring, planning, store, types
+from fairlead.spec import consumption, deploy, engines, monitoring, planning, ray, store, types
 from fairlead.spec.enforced import ENFORCED
 
 READ = {
@@ -45,6 +45,8 @@ PARTS: Mapping[str, type[BaseModel]] = {
     "the file": types.Spec,
     "models.NAME, engine: openvino": types.OpenVinoModel,
     "models.NAME, engine: vllm": types.VllmModel,
+    "models.NAME, engine: ray": types.RayModel,
+    "models.NAME.scaling": ray.RayScaling,
     "models.NAME, engine: remote": types.RemoteModel,
     "models.NAME.workload": planning.Workload,
     "models.NAME.slo": planning.Slo,
@@ -74,6 +76,7 @@ PARTS: Mapping[str, type[BaseModel]] = {
     "monitoring.receivers.slack": monitoring.Slack,
     "monitoring.receivers.pagerduty": monitoring.PagerDuty,
     "monitoring.receivers.mail": monitoring.Mail,
+    "ray": ray.Ray,
     "deploy": deploy.Deploy,
     "deploy.images": deploy.Images,
     "deploy.ingress": deploy.Ingress,

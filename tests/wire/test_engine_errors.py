@@ -11,7 +11,23 @@ from fairlead.gateway.engine_errors import openai_error
 GOOD = {"error": {"message": "no", "type": "invalid_request_error", "param": None, "code": "x"}}
 CASES: dict[str, tuple[int, bytes, str, str]] = {
     "OpenAI's own shape": (400, json.dumps(GOOD).encode(), "x", "no"),
-    "FastAPI's": (422, b'{"detail":"bad"}', "engine_error", '{"detail":"bad"}'),
+    "FastAPI's": (422, b'{"detail":"bad"}', "engine_error", "bad"),
+    "FastAPI's list": (422, b'{"detail":[1]}', "engine_error", '{"detail":[1]}'),
+    "Ray Serve's": (
+        400,
+        b'{"error":{"message":"Message: temperature must be non-negative. (parameter=temperature) (Request ID: f31-2), '
+        b'Internal exception: ray.llm.OpenAIHTTPException (Request ID: f31-2), original exception: ",'
+        b'"type":"OpenAIHTTPException","param":null,"code":400}}',
+        "engine_error",
+        "temperature must be non-negative. (parameter=temperature)",
+    ),
+    "Ray Serve's too long prompt": (
+        400,
+        b'{"error":{"message":"Message: This model\'s maximum context length is 512 tokens. (Request ID: 5f92), '
+        b'Internal exception: ray.llm.OpenAIHTTPException","type":"OpenAIHTTPException","code":400}}',
+        "context_length_exceeded",
+        "This model's maximum context length is 512 tokens.",
+    ),
     "a page": (502, b"<html>", "engine_error", "<html>"),
     "nothing": (500, b"", "engine_error", "The engine gave no reason."),
     "no text": (500, b"\xff\xfe", "engine_error", "\ufffd\ufffd"),

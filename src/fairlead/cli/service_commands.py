@@ -18,11 +18,12 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 
 from fairlead import __version__
+from fairlead.cli.ray_tables import ray_tables
 from fairlead.cli.show import console, table
 from fairlead.engine.supervisor import WorkerStatus
 from fairlead.errors import EXIT_FAILED, UserError
 from fairlead.ops import runfile
-from fairlead.ops.client import admin_page, running
+from fairlead.ops.client import admin_page, ray_page, running
 from fairlead.ops.detach import down as end
 from fairlead.ops.detach import up_detached
 from fairlead.ops.layout import Layout
@@ -56,8 +57,8 @@ def up(
         layout = Layout.beside(file)
         key = layout.laptop_key.read_text().strip() if layout.laptop_key.exists() else None
         authority = layout.authority if run.url.startswith("https:") and layout.authority.exists() else None
-        ready = Ready(run.url, run.admin_url, key, time.monotonic() - began, authority)
-        tell_ready(ready, first_model(run), as_json=as_json)
+        elapsed = time.monotonic() - began
+        tell_ready(Ready(run.url, run.admin_url, key, elapsed, authority, next(iter(run.models), "")), as_json=as_json)
         return
     with Screen(quiet=as_json) as screen:
         run_up(file, environment, screen.observer(), os.environ)
@@ -89,9 +90,13 @@ def status(file: File = DEFAULT_FILE, as_json: AsJson = False) -> None:
     run = running(layout)
     page = admin_page(run, "/status") if run.state == "ready" else {}
     if as_json:
-        typer.echo(json.dumps({**msgspec.to_builtins(run), "gateway": page}))
+        ray = ray_page(run)
+        more = {"ray": msgspec.to_builtins(ray)} if ray else {}
+        typer.echo(json.dumps({**msgspec.to_builtins(run), "gateway": page, **more}))
     else:
         console().print(status_table(run), f"{page.get('requests', 0)} requests, {page.get('connections', 0)} open")
+        if ray := ray_page(run):
+            console().print(*ray_tables(ray))
     if not page.get("ready"):
         raise typer.Exit(EXIT_FAILED)
 
@@ -177,8 +182,7 @@ class Screen:
             self._console.print(f"  [yellow]restarts[/yellow] {status.name}: {status.last_error}")
 
     def _ready(self, ready: Ready) -> None:
-        models = [name.rpartition("-")[0] for name in self._states if not is_gateway(name)]
-        tell_ready(ready, models[0] if models else "MODEL", as_json=self._quiet)
+        tell_ready(ready, as_json=self._quiet)
         if not self._quiet:
             self._console.print("\nCtrl-C drains and stops all.")
 
@@ -187,7 +191,7 @@ class Screen:
             self._console.print("\nstopping: running requests may finish")
 
 
-def tell_ready(ready: Ready, model: str, *, as_json: bool) -> None:
+def tell_ready(ready: Ready, *, as_json: bool) -> None:
     """The URL, the key, and a curl line that works when pasted."""
     if as_json:
         shown = {"url": ready.url, "admin_url": ready.admin_url, "key": ready.key}
@@ -201,24 +205,13 @@ def tell_ready(ready: Ready, model: str, *, as_json: bool) -> None:
     if ready.authority:
         screen.print(f"  CA       {ready.authority}")
     screen.print(f"  metrics  {ready.admin_url}/metrics\n")
-    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "What is Fairlead?"}]})
+    body = json.dumps({"model": ready.model, "messages": [{"role": "user", "content": "What is Fairlead?"}]})
     trust = f"--cacert {ready.authority} " if ready.authority else ""
     # printed raw: a wrapped or coloured line would not work when pasted
     typer.echo(
         f"curl {trust}{ready.url}/v1/chat/completions -H 'Authorization: Bearer {key}' "
         f"-H 'Content-Type: application/json' -d '{body}'"
     )
-
-
-def first_model(run: Run) -> str:
-    """A model's name for the example."""
-    names = [service.name.rpartition("-")[0] for service in run.services if not is_gateway(service.name)]
-    return names[0] if names else "MODEL"
-
-
-def is_gateway(process: str) -> bool:
-    """Whether a process is one of the gateway's: an engine's name ends in a dash and a number."""
-    return "-" not in process
 
 
 def status_table(run: Run) -> Table:

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 
+from fairlead.engine.ray.view import View
 from fairlead.errors import EXIT_FAILED, UserError
 from fairlead.ops import runfile
 from fairlead.ops.layout import Layout
+from fairlead.ops.ray import KEEPER
 from fairlead.ops.runfile import Run
 
 TIMEOUT_S = 5.0
@@ -39,6 +42,18 @@ def admin_page(run: Run, path: str) -> dict[str, Any]:
             hint="`fairlead logs gateway`",
             exit_code=EXIT_FAILED,
         ) from error
+
+
+def ray_page(run: Run) -> View | None:
+    """The Ray cluster of a service; None where it has none, or where nobody can say."""
+    url = next((service.url for service in run.services if service.name == KEEPER), None)
+    if url is None:
+        return None
+    try:
+        with httpx.Client(trust_env=False, timeout=TIMEOUT_S) as client:
+            return msgspec.json.decode(client.get(f"{url}/status").raise_for_status().content, type=View)
+    except (httpx.HTTPError, msgspec.MsgspecError):
+        return None
 
 
 def trusted(layout: Layout, certificate: Path | None = None) -> ssl.SSLContext:

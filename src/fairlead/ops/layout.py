@@ -65,6 +65,11 @@ class Layout:
         return self.state / "journal"
 
     @property
+    def ray(self) -> Path:
+        """What a Ray cluster is told: its token, and what it has to serve."""
+        return self.state / "ray"
+
+    @property
     def logs(self) -> Path:
         """One file a process."""
         return self.state / "logs"

@@ -42,6 +42,7 @@ class Run(msgspec.Struct, frozen=True):
     services: tuple[Service, ...] = ()
     overlay: str | None = None
     error: str = ""
+    models: tuple[str, ...] = ()
 
 
 def write(layout: Layout, run: Run) -> None:

@@ -43,6 +43,7 @@ class Ready:
     key: str | None
     seconds: float
     authority: Path | None = None  # the certificate of our own authority, where it signed the gateway's
+    model: str = ""  # one of the service's
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,8 @@ class Up:
             self._become("ready")
             elapsed = time.monotonic() - self.began
             authority = self.layout.authority if self.spec.gateway.tls and self.spec.gateway.tls.self_signed else None
-            self.observer.ready(Ready(public_url(self.spec), admin_url(self.spec), key, elapsed, authority))
+            model = next(iter(self.spec.models))
+            self.observer.ready(Ready(public_url(self.spec), admin_url(self.spec), key, elapsed, authority, model))
             await self._until(stopped)
         finally:
             stopped.cancel()
@@ -148,6 +150,7 @@ class Up:
                 services=tuple(service(status, self.hide) for status in services),
                 overlay=self.overlay,
                 error=error,
+                models=tuple(self.spec.models),
             ),
         )
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +12,9 @@ from fairlead.engine.source import fetch
 from fairlead.engine.sources.download import Progress
 from fairlead.engine.supervisor import WorkerSpec
 from fairlead.ops.layout import Layout
-from fairlead.spec.types import LocalModel, OpenVinoModel, RemoteModel, Spec, VllmModel
+from fairlead.ops.machine import free_ports, interpreter
+from fairlead.ops.ray import fetched_here, ray_models, ray_workers
+from fairlead.spec.types import LocalModel, OpenVinoModel, Spec, VllmModel
 
 OPENVINO_START_TIMEOUT_S = 120.0  # converting a large model on its first start takes most of it
 GATEWAY_START_TIMEOUT_S = 20.0
@@ -29,15 +29,15 @@ class Engines:
 
 
 def fetch_models(spec: Spec, layout: Layout, progress: Progress | None) -> dict[str, Path]:
-    """Bring every model of the spec to this disk; model name -> folder or file. Raises UserError."""
+    """Bring every model that is served from this disk to it; model name -> folder or file. Raises UserError."""
     return {
         name: fetch(model.source, layout.cache / "sources", base=layout.file.parent, progress=progress)
-        for name, model in local_models(spec).items()
+        for name, model in {**local_models(spec), **fetched_here(spec)}.items()
     }
 
 
 def engines(spec: Spec, layout: Layout, folders: Mapping[str, Path]) -> Engines:
-    """A worker for each replica, each on a free port of its own."""
+    """A worker for each replica, each on a free port of its own; Ray's are Ray's own affair."""
     models = local_models(spec)
     ports = iter(free_ports(sum(model.replicas for model in models.values())))
     workers = {
@@ -48,12 +48,16 @@ def engines(spec: Spec, layout: Layout, folders: Mapping[str, Path]) -> Engines:
         for name, model in models.items()
     }
     upstreams = {name: tuple(worker.url for worker in replicas) for name, replicas in workers.items()}
-    return Engines(tuple(worker for replicas in workers.values() for worker in replicas), upstreams)
+    own = [worker for replicas in workers.values() for worker in replicas]
+    if on_ray := ray_models(spec):
+        rays, url = ray_workers(spec, layout, folders)
+        return Engines((*own, *rays), {**upstreams, **dict.fromkeys(on_ray, (url,))})
+    return Engines(tuple(own), upstreams)
 
 
 def local_models(spec: Spec) -> dict[str, OpenVinoModel | VllmModel]:
-    """The models whose engines run here."""
-    return {name: model for name, model in spec.models.items() if not isinstance(model, RemoteModel)}
+    """The models whose engines are processes of our own."""
+    return {name: model for name, model in spec.models.items() if isinstance(model, OpenVinoModel | VllmModel)}
 
 
 def worker(
@@ -113,13 +117,6 @@ def vllm(model: LocalModel, name: str, port: int, folder: Path, layout: Layout) 
 COMMANDS: Mapping[str, Callable[[LocalModel, str, int, Path, Layout], Command]] = {"openvino": openvino, "vllm": vllm}
 
 
-def interpreter(declared: str | None, base: Path) -> str:
-    """The Python to run: ours, one on the PATH, or a path relative to the spec's file."""
-    if declared is None:
-        return sys.executable
-    return str(base / Path(declared).expanduser()) if "/" in declared else declared
-
-
 def gateway_workers(spec: Spec, layout: Layout) -> list[WorkerSpec]:
     """The gateway's processes: `gateway`, `gateway.1`, ... (no engine's name has a dot so near its end)."""
     return [gateway_worker(spec, layout, number) for number in range(spec.gateway.replicas)]
@@ -154,12 +151,3 @@ def reachable(host: str) -> str:
     """An address that a client can connect to where a server listens on `host`."""
     host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104 - recognised, not listened on
     return f"[{host}]" if ":" in host else host
-
-
-def free_ports(count: int) -> Iterator[int]:
-    """Ports that nobody listened on a moment ago; all are held until the last is found."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for listener in sockets:
-            listener.bind((LOOPBACK, 0))
-        return iter([listener.getsockname()[1] for listener in sockets])

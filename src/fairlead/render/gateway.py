@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fairlead.render.consumption import consumption
+from fairlead.render.serve_config import HEALTH_PATH as RAY_HEALTH_PATH
 from fairlead.render.store import store
 from fairlead.spec.planning import Planned
 from fairlead.spec.types import (
@@ -18,6 +19,7 @@ from fairlead.spec.types import (
     Gateway,
     Jwt,
     Limits,
+    RayModel,
     RemoteModel,
     Role,
     Spec,
@@ -124,7 +126,7 @@ def model(name: str, model: AnyModel, upstreams: Mapping[str, Sequence[str]]) ->
         "upstreams": list(urls),
         "upstream_model": (remote.model if remote else None) or name,
         "api_key_env": (remote.api_key_env if remote else None) or "",
-        "health_path": remote.health_path if remote else "/health",
+        "health_path": health_path(model),
         "operations": list(model.operations),
         "max_model_len": getattr(model, "max_model_len", None) or 0,
         "max_num_seqs": getattr(model, "max_num_seqs", None) or 0,
@@ -137,6 +139,13 @@ def promise(model: AnyModel) -> dict[str, Any]:
     """What callers are promised, where something is: the share of those who wait longer is counted exactly."""
     slo = model.slo if isinstance(model, Planned) else None
     return {"ttft_promise_s": slo.ttft_p95} if slo is not None and slo.ttft_p95 is not None else {}
+
+
+def health_path(model: AnyModel) -> str:
+    """The path that answers 200 where the model's server is healthy."""
+    if isinstance(model, RemoteModel):
+        return model.health_path
+    return RAY_HEALTH_PATH if isinstance(model, RayModel) else "/health"
 
 
 def routes(spec: Spec) -> dict[str, dict[str, Any]]:

@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
-from fairlead.spec import consumption_checks, planning_checks, store_checks
+from fairlead.spec import consumption_checks, planning_checks, ray_checks, store_checks
 from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
 from fairlead.spec.consumption_checks import Consumption
 from fairlead.spec.planning import Hardware, Planned
 from fairlead.spec.problems import Finding, nearest
 from fairlead.spec.profiles import Profile, profile_of
+from fairlead.spec.ray import Ray
 from fairlead.spec.source import is_gguf
 from fairlead.spec.store import Store
 from fairlead.spec.types import (
@@ -28,6 +29,7 @@ from fairlead.spec.types import (
     Gateway,
     Keys,
     LocalModel,
+    RayModel,
     RemoteModel,
     Role,
     Route,
@@ -73,6 +75,8 @@ def crosscheck(values: Mapping[str, Any]) -> list[Finding]:
     found = [finding for check in _CHECKS for finding in check(parts)]
     consumption = _consumption(values, parts)
     store = _sound(Store, values["store"]) if values.get("store") is not None else None
+    ray = _sound(Ray, values["ray"]) if values.get("ray") is not None else None
+    found += ray_checks.findings(ray, parts.models, plain_http=parts.profile.plain_http)
     found += store_checks.findings(store, parts.gateway, _counted(consumption))
     hardware = _sound(Hardware, values["hardware"]) if values.get("hardware") is not None else None
     planned = {name: model for name, model in parts.models.items() if isinstance(model, Planned)}
@@ -173,7 +177,7 @@ def _sources(parts: Parts) -> Iterator[Finding]:
 def _vllm_memory(parts: Parts) -> Iterator[Finding]:
     """A GPU takes a share of its memory, the CPU build a number of gibibytes; the other would be ignored."""
     for name, model in parts.models.items():
-        if not isinstance(model, VllmModel):
+        if not isinstance(model, VllmModel | RayModel):
             continue
         idle, used = (
             ("gpu_memory_utilization", "kv_cache") if model.device == "cpu" else ("kv_cache", "gpu_memory_utilization")

@@ -16,6 +16,7 @@ _ASK = "fairlead.plan.ask"
 _PLACE = "fairlead.plan.place"
 _WORKERS = "fairlead.ops.workers"
 _MONITORING = "fairlead.render.monitoring"
+_RAY = "fairlead.ops.ray"
 _NAMES = "fairlead.render.names"
 _ENGINES = "fairlead.render.engines"
 _PLATFORM = "fairlead.render.platform"
@@ -84,6 +85,32 @@ ENFORCED: Mapping[str, str] = {
     "NodePool.max": "fairlead.plan.pools:spec_pools",
     "HourPrices.on_demand": "fairlead.plan.market:repriced",
     "HourPrices.spot": "fairlead.plan.market:repriced",
+    "RayModel.engine": "fairlead.spec.types:engine_of",
+    "RayModel.source": f"{_RAY}:served_model",
+    "RayModel.replicas": f"{_RAY}:served_model",
+    "RayModel.scaling": f"{_RAY}:served_model",
+    "RayModel.max_model_len": f"{_RAY}:engine_arguments",
+    "RayModel.max_num_seqs": f"{_RAY}:engine_arguments",
+    "RayModel.device": f"{_RAY}:engine_arguments",
+    "RayModel.dtype": f"{_RAY}:engine_arguments",
+    "RayModel.quantization": f"{_RAY}:engine_arguments",
+    "RayModel.tensor_parallel_size": f"{_RAY}:engine_arguments",
+    "RayModel.gpu_memory_utilization": f"{_RAY}:engine_arguments",
+    "RayModel.kv_cache": f"{_RAY}:environment",
+    "RayModel.cpus": f"{_RAY}:served_model",
+    "RayModel.start_timeout": f"{_RAY}:ray_workers",
+    "RayModel.operations": f"{_GATEWAY}:model",
+    "RayScaling.max": f"{_RAY}:served_model",
+    "RayScaling.target_ongoing_requests": f"{_RAY}:served_model",
+    "RayScaling.upscale_delay": f"{_RAY}:served_model",
+    "RayScaling.downscale_delay": f"{_RAY}:served_model",
+    "Spec.ray": f"{_RAY}:ray_workers",
+    "Ray.address": f"{_RAY}:ray_workers",
+    "Ray.serve_url": f"{_RAY}:ray_workers",
+    "Ray.token_env": f"{_RAY}:ray_workers",
+    "Ray.python": f"{_RAY}:ray_workers",
+    "Ray.nodes": f"{_RAY}:ray_workers",
+    "Ray.cpus": f"{_RAY}:ray_workers",
     "RemoteModel.engine": "fairlead.spec.types:engine_of",
     "RemoteModel.urls": f"{_GATEWAY}:model",
     "RemoteModel.model": f"{_GATEWAY}:model",

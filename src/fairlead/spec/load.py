@@ -18,6 +18,7 @@ from fairlead.spec.monitoring import Mail, Monitoring, PagerDuty, Receivers, Sla
 from fairlead.spec.planning import Autoscaling, Hardware, HourPrices, NodePool, Slo, Workload
 from fairlead.spec.problems import Finding, Path, dotted, from_pydantic
 from fairlead.spec.profiles import with_defaults
+from fairlead.spec.ray import Ray, RayScaling
 from fairlead.spec.store import Postgres, Redis, Store
 from fairlead.spec.types import ENGINES, Access, Gateway, Jwt, Keys, Limits, Retry, Role, Route, Spec, Tls, engine_of
 from fairlead.spec.yaml import Document
@@ -133,6 +134,8 @@ _PARTS: dict[Path, type[BaseModel]] = {
     ("monitoring", "receivers", "slack"): Slack,
     ("monitoring", "receivers", "pagerduty"): PagerDuty,
     ("monitoring", "receivers", "mail"): Mail,
+    ("ray",): Ray,
+    ("models", "*", "scaling"): RayScaling,
     ("deploy",): Deploy,
     ("deploy", "images"): Images,
     ("deploy", "ingress"): Ingress,

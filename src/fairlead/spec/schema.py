@@ -15,6 +15,7 @@ from fairlead.spec.engines import RayCluster
 from fairlead.spec.monitoring import Mail, Monitoring, PagerDuty, Receivers, Slack
 from fairlead.spec.planning import Autoscaling, Hardware, HourPrices, NodePool, Slo, Workload
 from fairlead.spec.profiles import PROFILES
+from fairlead.spec.ray import Ray, RayScaling
 from fairlead.spec.store import Postgres, Redis, Store
 from fairlead.spec.types import ENGINES, Access, Gateway, Jwt, Keys, Limits, Retry, Role, Route, Spec, Tls
 
@@ -27,6 +28,7 @@ PARTS: tuple[type[BaseModel], ...] = (
     *(Deploy, Images, Ingress, Secrets, Cache, Schedule, Backup, Reach, Override),
     *(Monitoring, Receivers, Slack, PagerDuty, Mail),
     *(RayCluster,),
+    *(Ray, RayScaling),
 )
 
 

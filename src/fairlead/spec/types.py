@@ -33,6 +33,7 @@ from fairlead.spec.fields import (
 )
 from fairlead.spec.monitoring import Monitoring
 from fairlead.spec.planning import Hardware, Planned
+from fairlead.spec.ray import Cpus, Ray, RayScaling
 from fairlead.spec.store import Store
 from fairlead.units import Bytes, Seconds
 
@@ -106,6 +107,36 @@ class VllmModel(Planned, LocalModel):
     """What callers may ask of it."""
 
 
+class RayModel(LocalModel):
+    """A model that Ray Serve runs with vLLM, on the nodes of the cluster of `ray`."""
+
+    engine: Literal["ray"]
+    """Ray Serve with vLLM: for more than one machine."""
+    scaling: RayScaling | None = None
+    """From `replicas` to how many Ray scales it by its load. Default: there are `replicas`."""
+    device: Literal["gpu", "cpu"] = "gpu"
+    """What vLLM computes on."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Number format of weights and activations."""
+    quantization: Literal["awq", "gptq", "fp8", "bitsandbytes", "compressed-tensors", "modelopt"] | None = None
+    """How the weights are quantised. Default: what the model's own configuration says."""
+    tensor_parallel_size: Count = Field(1, ge=1, le=64)
+    """GPUs of one node that share each layer."""
+    gpu_memory_utilization: Annotated[float, Strict(), Field(gt=0, le=1)] = 0.9
+    """Share of a GPU's memory that vLLM may take; only with device gpu."""
+    kv_cache: Bytes = Field(2**30, ge=2**30, multiple_of=2**30)
+    """Memory for the KV cache of a replica, in whole gibibytes; only with device cpu."""
+    cpus: Cpus = 1.0
+    """CPUs that a replica asks the cluster for, for each of its tensor_parallel_size workers."""
+    start_timeout: Seconds = Field(600.0, gt=0)
+    """Time that a start of the cluster and its models may take until all are healthy."""
+    operations: Annotated[tuple[Literal["chat", "completions", "embeddings"], ...], Field(min_length=1)] = (
+        "chat",
+        "completions",
+    )
+    """What callers may ask of it; Ray Serve has no /v1/responses."""
+
+
 class RemoteModel(Closed):
     """A model behind an OpenAI-compatible URL: a vLLM pod, a Ray Serve application, another gateway."""
 
@@ -125,8 +156,13 @@ class RemoteModel(Closed):
     """What callers may ask of it."""
 
 
-AnyModel = OpenVinoModel | VllmModel | RemoteModel
-ENGINES: Mapping[str, type[AnyModel]] = {"openvino": OpenVinoModel, "vllm": VllmModel, "remote": RemoteModel}
+AnyModel = OpenVinoModel | VllmModel | RayModel | RemoteModel
+ENGINES: Mapping[str, type[AnyModel]] = {
+    "openvino": OpenVinoModel,
+    "vllm": VllmModel,
+    "ray": RayModel,
+    "remote": RemoteModel,
+}
 DEFAULT_ENGINE = "openvino"
 
 
@@ -139,6 +175,7 @@ def engine_of(model: Any) -> str:
 Model = Annotated[
     Annotated[OpenVinoModel, Tag("openvino")]
     | Annotated[VllmModel, Tag("vllm")]
+    | Annotated[RayModel, Tag("ray")]
     | Annotated[RemoteModel, Tag("remote")],
     Discriminator(engine_of),
 ]
@@ -301,6 +338,8 @@ class Spec(Closed):
     """What the replicas of the service share. Default: a folder beside this file, for a single gateway's limits."""
     hardware: Hardware | None = None
     """Where it runs, and on what. Default: on this machine; a plan then only says what that needs."""
+    ray: Ray | None = None
+    """The Ray cluster of the models with engine ray. Default: `up` starts one on this machine."""
     gateway: Gateway = Gateway()
     """The server in front."""
     monitoring: Monitoring | None = None

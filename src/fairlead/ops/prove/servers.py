@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fairlead.errors import UserError
-from fairlead.ops.workers import free_ports
+from fairlead.ops.machine import free_ports
 from fairlead.spec.types import Spec
 from fairlead.store.contract import StoreUnavailable
 from fairlead.store.postgres import version

@@ -20,9 +20,10 @@ from fairlead.engine.restart import RestartPolicy
 from fairlead.engine.supervisor import Supervisor
 from fairlead.ops import runfile
 from fairlead.ops.layout import Layout
+from fairlead.ops.machine import free_ports
 from fairlead.ops.prove.servers import Servers, open_servers
 from fairlead.ops.up import until_ready
-from fairlead.ops.workers import admin_url, engines, fetch_models, free_ports, gateway_worker, public_url
+from fairlead.ops.workers import admin_url, engines, fetch_models, gateway_worker, public_url
 from fairlead.render.gateway import gateway_config, gateway_text
 from fairlead.spec.types import AnyModel, LocalModel, OpenVinoModel, Spec
 from fairlead.store.contract import Keys, Ledger
