@@ -45,7 +45,7 @@ def utilization(made: Estimate) -> Iterator[Disagreement]:
     if low <= made.plan.utilization <= high:
         return
     room = memory(replace(made.plan, utilization=high), context=made.memory.context)
-    fit = f"{room.sequences} sequences of {room.context} tokens fit, here {made.memory.sequences}"
+    fit = f"at {high:g} the KV cache holds {room.sequences} x {room.context} tokens, here {made.memory.sequences}"
     why = fit if room.sequences else f"at {high:g} it does not fit: {room.sum_text()}"
     yield Disagreement("gpu_memory_utilization", f"{low:g} to {high:g}", f"{made.plan.utilization:g}", why)
 
@@ -63,8 +63,7 @@ def parallelism(made: Estimate) -> Iterator[Disagreement]:
     elif room.sequences < 1:
         why = f"it does not fit: {room.sum_text()}"
     else:
-        why = f"{size} GPUs hold {room.sequences} sequences of {room.context} tokens, {made.plan.tp} hold"
-        why += f" {made.memory.sequences}"
+        why = f"{size} GPUs hold {room.sequences} x {room.context} tokens, {made.plan.tp} hold {made.memory.sequences}"
     yield Disagreement("tensor_parallel_size", str(size), str(made.plan.tp), why)
 
 
@@ -73,7 +72,7 @@ def sequences(made: Estimate) -> Iterator[Disagreement]:
     most = row("batch", made.plan)["max_num_seqs"]
     if not apart(most, made.running):
         return
-    holds = f"the KV cache holds {made.memory.sequences} sequences of {made.memory.context} tokens"
+    holds = f"the KV cache holds {made.memory.sequences} x {made.memory.context} tokens"
     why = f"{holds}: more lose their place in it" if most > made.running else f"{holds}: the rest of it stays empty"
     yield Disagreement("max_num_seqs", str(most), str(made.running), why)
 
