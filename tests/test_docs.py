@@ -11,6 +11,7 @@ import pytest
 import typer.main
 
 from fairlead.cli.main import app
+from fairlead.cli.service_plan_command import DEFAULT
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -48,7 +49,7 @@ def test_commands_in_the_docs_exist(page: Path) -> None:
         words = shlex.split(rest, comments=True)
         inner = getattr(command, "commands", None)
         if inner is not None:
-            command = inner[words.pop(0)]
+            command = inner[words.pop(0)] if words and words[0] in inner else inner[DEFAULT]
         options = {option for parameter in command.params for option in [*parameter.opts, *parameter.secondary_opts]}
         unknown = {word for word in words if word.startswith("-") and word not in options}
         assert not unknown, f"{page.name}: fairlead {name} has no {unknown}"

@@ -7,18 +7,19 @@ from typing import Annotated
 
 import typer
 
-from fairlead.cli import estimate_command, simulate_command
+from fairlead.cli import estimate_command, service_plan_command, simulate_command
 from fairlead.cli.files import rows_of
 from fairlead.cli.show import console, table
 
-app = typer.Typer(help="Does it fit, and how fast is it.")
+app = typer.Typer(cls=service_plan_command.FileGroup, help="How much of what: hardware, speed, cost.")
+app.command()(service_plan_command.service)
 app.command()(estimate_command.estimate)
 app.command()(simulate_command.simulate)
 
 
 @app.callback()
 def plan() -> None:
-    """Does it fit, and how fast is it."""
+    """How much of what: hardware, speed, cost. `fairlead plan FILE` plans the service of a file."""
 
 
 @app.command()

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
 
 from fairlead.catalog.models import ModelShape
 from fairlead.errors import Problem, UserError
-from fairlead.plan.autoscale.demand import Ints, Trace
+from fairlead.plan.autoscale.demand import Trace
 from fairlead.plan.autoscale.engine_model import Slo
 from fairlead.plan.shape import shape_for
+from fairlead.plan.traffic import lengths as log_normal
 from fairlead.spec.planning import Workload
 from fairlead.spec.types import Spec, VllmModel
 
@@ -21,8 +20,6 @@ DEFAULT_TTFT_S, DEFAULT_TPOT_S = 2.0, 0.1
 ATTAINMENT = 0.95  # the SLO's percentile
 REDUNDANT_FROM = 0.99  # an availability that one replica cannot keep: a rollout or a lost node takes it away
 ASSUMED = Workload(rate="0.001/s", prompt=1024, output=256)
-SAMPLES = 1000
-P95 = NormalDist().inv_cdf(0.95)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,15 +105,8 @@ def stored(model: VllmModel, shape: ModelShape) -> str:
 
 def lengths(asked: Workload, context: int) -> Trace:
     """Requests as long as the workload says, all at moment 0; none is longer than `context`."""
-    prompt = spread(asked.prompt, asked.prompt_p95)
-    output = np.random.default_rng(0).permutation(spread(asked.output, asked.output_p95))
-    output = np.minimum(output, context - 1)
-    return Trace("workload", np.zeros(len(prompt)), np.minimum(prompt, context - output), output)
-
-
-def spread(mean: int, p95: int | None) -> Ints:
-    """SAMPLES quantiles of a log-normal distribution with this mean and 95th percentile, shape (n,); at least 1."""
-    sigma = P95 - math.sqrt(max(0.0, P95**2 - 2 * math.log((p95 or mean) / mean)))
-    normal = NormalDist(math.log(mean) - sigma**2 / 2, sigma or 1e-9)
-    places = [normal.inv_cdf((step + 0.5) / SAMPLES) for step in range(SAMPLES)]
-    return np.maximum(1, np.rint(np.exp(places))).astype(np.int64)
+    pairs = log_normal(
+        (asked.prompt, asked.prompt_p95 or asked.prompt), (asked.output, asked.output_p95 or asked.output)
+    )
+    output = np.minimum(pairs[:, 1], context - 1)
+    return Trace("workload", np.zeros(len(pairs)), np.minimum(pairs[:, 0], context - output), output)

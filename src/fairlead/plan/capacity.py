@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from fairlead.errors import UserError
 from fairlead.plan.ask import Ask
 from fairlead.plan.autoscale.engine_model import EngineModel
 from fairlead.plan.autoscale.planned import planned_engine
 from fairlead.plan.autoscale.promise import Lengths, Promise
-from fairlead.plan.autoscale.thresholds import derive
+from fairlead.plan.autoscale.thresholds import Bracket, halved
 from fairlead.plan.constants import Fit
 from fairlead.plan.deployment import Deployment
 from fairlead.plan.memory import memory
 
 ENGINE_START_S = 60.0  # imports, compilation and graph capture of vLLM
 READ_BYTES_S = 0.25e9  # weights from a network disk or a bucket
-LUCK = 1.2  # a simulated replica takes at most so many times the closed form: `derive` looks no further
 SEED = 0
 
 
@@ -53,20 +51,19 @@ def timely(engine: EngineModel, lengths: Lengths, tpot_s: float) -> int:
     return max(1, math.floor((tpot_s - engine.fixed_s) / each))
 
 
-def most(ask: Ask, engine: EngineModel) -> float:
-    """Requests/s that no simulated replica exceeds. 0: an iteration alone is longer than the promised TPOT."""
-    if engine.fixed_s >= ask.slo.tpot_s:
-        return 0.0
-    return LUCK * Promise(engine, ask.slo, Lengths.of(ask.lengths)).rate_per_replica()
+def steady_rate(ask: Ask, engine: EngineModel) -> float:
+    """Requests/s of a replica if chance never bunched them. 0: an iteration alone is longer than the promised TPOT."""
+    return 0.0 if engine.fixed_s >= ask.slo.tpot_s else promise_of(ask, engine).rate_per_replica()
 
 
-def capacity(ask: Ask, engine: EngineModel) -> Capacity | None:
-    """What a simulated replica takes; None where no load keeps the SLO."""
-    try:
-        found = derive(ask.lengths, engine, ask.slo, SEED)
-    except UserError:
-        return None
-    return Capacity(rate=found.promise.rate_per_replica(), ongoing=found.ongoing)
+def promise_of(ask: Ask, engine: EngineModel) -> Promise:
+    """Engine, SLO and lengths."""
+    return Promise(engine, ask.slo, Lengths.of(ask.lengths))
+
+
+def narrowed(ask: Ask, engine: EngineModel, bracket: Bracket) -> Bracket:
+    """What one more simulated load says about a replica's usable share."""
+    return halved(ask.lengths, promise_of(ask, engine), bracket, SEED)
 
 
 def startup_s(plan: Deployment) -> float:

@@ -6,12 +6,14 @@ import datetime
 from collections.abc import Iterator
 from dataclasses import replace
 
+from fairlead.catalog.accelerators import accelerator
 from fairlead.catalog.instances import STALE_DAYS, Instance, instance, instances
 from fairlead.errors import Problem, UserError
 from fairlead.plan.service import Pool
 from fairlead.spec.planning import Hardware, HourPrices
 
 VENDORS = ("NVIDIA", "AMD")
+MONTH_H = 730.0  # 365 days x 24 h / 12
 
 
 def priced(hardware: Hardware, name: str, *, subject: str) -> Instance:
@@ -23,6 +25,9 @@ def priced(hardware: Hardware, name: str, *, subject: str) -> Instance:
         raise UserError(problems=problems) from None
     if found.cloud.lower() != hardware.cloud:
         raise UserError(problems=[Problem(f"{found.name} is an instance of {found.cloud}", subject=subject)])
+    if found.gpus and not runs_engines(found):
+        made = accelerator(found.gpu).vendor
+        raise UserError(problems=[Problem(f"{found.name} has {made}'s {found.gpu}: not planned for", subject=subject)])
     own = next((price for known, price in hardware.prices.items() if known == name), None)
     return repriced(found, own) if own else found
 
@@ -36,9 +41,14 @@ def repriced(found: Instance, own: HourPrices) -> Instance:
 def offered(hardware: Hardware) -> tuple[Instance, ...]:
     """What a plan may choose from: `hardware.instances`, else all of the cloud that have an accelerator."""
     names = hardware.instances or tuple(
-        each.name for each in instances().values() if each.cloud.lower() == hardware.cloud and each.gpus
+        each.name for each in instances().values() if each.cloud.lower() == hardware.cloud and runs_engines(each)
     )
     return tuple(priced(hardware, name, subject="hardware.instances") for name in names)
+
+
+def runs_engines(found: Instance) -> bool:
+    """Whether it has accelerators that the engine's images are built for."""
+    return bool(found.gpus) and accelerator(found.gpu).vendor in VENDORS
 
 
 def usd_hour(pool: Pool) -> float:

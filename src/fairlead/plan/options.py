@@ -10,7 +10,7 @@ from fairlead.catalog.quantizations import quantization
 from fairlead.errors import Problem
 from fairlead.plan.ask import Ask
 from fairlead.plan.autoscale.engine_model import EngineModel
-from fairlead.plan.capacity import engine_of, most
+from fairlead.plan.capacity import engine_of, steady_rate
 from fairlead.plan.constants import Fit
 from fairlead.plan.deployment import Deployment, deployment, sixteen_bits
 from fairlead.plan.memory import refusals
@@ -34,7 +34,10 @@ class Site:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One replica of a model on a site; it fits. `rate` is the most that it could take, in requests/s, SLO kept."""
+    """One replica of a model on a site; it fits. `rate`: requests/s that it takes if chance never bunches them.
+
+    0: no load keeps the SLO.
+    """
 
     ask: Ask
     site: Site
@@ -54,7 +57,7 @@ def options(ask: Ask, sites: Sequence[Site], known: Fit) -> tuple[list[Option], 
                 continue
             engine = engine_of(ask, plan, known)
             told = replace(plan, seqs=engine.max_sequences, tokens=max(engine.batched_tokens, engine.max_sequences))
-            found.append(Option(ask=ask, site=site, plan=told, engine=engine, rate=most(ask, engine)))
+            found.append(Option(ask=ask, site=site, plan=told, engine=engine, rate=steady_rate(ask, engine)))
     return found, refused
 
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from fairlead.errors import Problem, UserError
-from fairlead.plan.ask import asks
+from fairlead.plan.ask import Ask, asks
 from fairlead.plan.constants import Fit
 from fairlead.plan.market import price_warnings
 from fairlead.plan.options import Site
 from fairlead.plan.placing import Placing, placing
 from fairlead.plan.pools import general_pool, sized
-from fairlead.plan.search import Choice
+from fairlead.plan.search import Choice, Simulated
 from fairlead.plan.service import Placement, Pool, ServicePlan
 from fairlead.spec.planning import Hardware
 from fairlead.spec.types import Spec
@@ -22,12 +22,18 @@ from fairlead.spec.types import Spec
 
 def service_plan(spec: Spec, known: Fit, today: datetime.date, *, folder: Path = Path()) -> ServicePlan:
     """The plan that `spec` asks for. Paths in it start in `folder`. Raises UserError with all problems."""
+    hardware, _, work = work_of(spec, known, folder, {})
+    return assembled(spec, hardware, work, today)
+
+
+def work_of(spec: Spec, known: Fit, folder: Path, seen: Simulated) -> tuple[Hardware, tuple[Ask, ...], Placing]:
+    """Where, what, and which choices. `seen` keeps what was simulated. Raises UserError with all problems."""
     hardware = spec.hardware
     asked = asks(spec, folder)
     if hardware is None or not asked:
         missing = "hardware" if hardware is None else "model with engine: vllm on GPUs"
         raise UserError(f"there is nothing to place: the file has no {missing}", hint="see docs/planning.md")
-    return assembled(spec, hardware, placing(asked, hardware, known), today)
+    return hardware, asked, placing(asked, hardware, known, seen)
 
 
 def assembled(spec: Spec, hardware: Hardware, work: Placing, today: datetime.date) -> ServicePlan:

@@ -9,7 +9,7 @@ from fairlead.errors import Problem, UserError
 from fairlead.plan.ask import Ask
 from fairlead.plan.constants import Fit
 from fairlead.plan.deployment import Deployment
-from fairlead.plan.market import offered
+from fairlead.plan.market import MONTH_H, offered
 from fairlead.plan.options import Option, Site, options
 from fairlead.plan.pools import nodes_for, spec_pools
 from fairlead.plan.search import Choice, Simulated, cheapest
@@ -17,7 +17,6 @@ from fairlead.plan.service import Pool
 from fairlead.plan.suggest import suggestions
 from fairlead.spec.planning import Hardware
 
-MONTH_H = 730.0  # 365 days / 12
 ROUNDS = 2  # each model is placed again beside the others
 
 
@@ -116,10 +115,10 @@ def unplaceable(ask: Ask, refused: Sequence[tuple[Deployment, Problem]]) -> Prob
 
 def too_slow(ask: Ask, found: Sequence[Option]) -> Problem:
     """No option keeps the SLO at any load: what the fastest one does."""
-    fastest = min(found, key=lambda each: each.engine.iteration_s)
+    fastest = min(found, key=lambda each: each.engine.fixed_s)
     promised = f"TTFT p95 {ask.slo.ttft_s:g} s and TPOT p95 {ask.slo.tpot_s * 1e3:g} ms"
     message = (
         f"nothing on offer keeps {promised} at any load: the fastest, {fastest.plan.title}, takes"
-        f" {fastest.engine.iteration_s * 1e3:.0f} ms an iteration for a single short request"
+        f" {fastest.engine.fixed_s * 1e3:.0f} ms an iteration for a single short request"
     )
     return Problem(message, subject=f"models.{ask.name}.slo", hint="promise more time, or offer faster accelerators")

@@ -1,7 +1,8 @@
-"""The cheapest choice that keeps the SLO, found without simulating them all.
+"""The cheapest choice that keeps the SLO, found with few simulated loads.
 
-Each option has a price that it cannot beat: that of the most requests/s a replica could take. They are looked at in the
-order of that price, the first is simulated and gets its real one, and the search ends when a simulated option is first.
+Which share of a replica's closed form can be used lies in a bracket, and the upper end gives an option a price that it
+cannot beat. The option with the lowest such price is looked at: if both ends want the same number of replicas it is
+the answer, else one more load is simulated, which halves the bracket, and it has to queue again.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from fairlead.plan.ask import Ask
-from fairlead.plan.capacity import Capacity, capacity
+from fairlead.plan.autoscale.thresholds import HALVINGS, LIGHTEST, Bracket
+from fairlead.plan.capacity import Capacity, narrowed
 from fairlead.plan.options import Option
 from fairlead.spec.planning import Hardware
 
 Cost = Callable[[Option, int], float]
-Simulated = dict[tuple[object, ...], Capacity | None]
+Simulated = dict[tuple[object, ...], Bracket]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,35 +34,71 @@ class Choice:
 
 def cheapest(found: Iterable[Option], hardware: Hardware, cost: Cost, seen: Simulated) -> Choice | None:
     """The cheapest by `cost(option, replicas)`; None where no option keeps the SLO. `seen` keeps what was simulated."""
-    heap: list[tuple[float, int, int, Choice | None]] = []
-    listed = list(found)
-    for number, each in enumerate(listed):
-        if each.rate > 0 or not each.ask.rate:
-            bound = cost(each, replicas(each.ask, hardware, each.rate))
-            heapq.heappush(heap, (bound, each.plan.tp, number, None))
+    listed = [each for each in found if each.rate > 0 or not each.ask.rate]
+    heap: list[tuple[float, int, int]] = []
+
+    def queue(number: int) -> None:
+        option = listed[number]
+        wanted = replicas(option.ask, hardware, option.rate * upper(option, seen))
+        heapq.heappush(heap, (cost(option, wanted), option.plan.tp, number))
+
+    for number in range(len(listed)):
+        queue(number)
     while heap:
-        _, tp, number, choice = heapq.heappop(heap)
-        if choice:
-            return choice
-        made = simulated(listed[number], hardware, cost, seen)
-        if made:
-            heapq.heappush(heap, (made.usd_month, tp, number, made))
+        _, _, number = heapq.heappop(heap)
+        option = listed[number]
+        if settled(option, hardware, seen):
+            return choice(option, hardware, cost, seen)
+        seen[key(option)] = narrowed(option.ask, option.engine, bracket(option, seen))
+        if not hopeless(option, seen):
+            queue(number)
     return None
 
 
-def simulated(option: Option, hardware: Hardware, cost: Cost, seen: Simulated) -> Choice | None:
-    """The option with what a simulation says; None where no load keeps the SLO.
+def key(option: Option) -> tuple[object, ...]:
+    """What a simulation depends on."""
+    return (option.ask.name, option.engine)
 
-    Without a stated load nothing is promised: what the memory holds is then what a replica takes.
+
+def bracket(option: Option, seen: Simulated) -> Bracket:
+    """What is known of an option's usable share."""
+    return seen.get(key(option), Bracket())
+
+
+def upper(option: Option, seen: Simulated) -> float:
+    """The largest share that may still be usable; once the bracket is narrow, the one that surely is."""
+    known = bracket(option, seen)
+    return known.low if known.halvings >= HALVINGS else known.high
+
+
+def hopeless(option: Option, seen: Simulated) -> bool:
+    """Whether no load has kept the SLO, down to the lightest."""
+    known = bracket(option, seen)
+    return bool(option.ask.rate) and known.halvings >= HALVINGS and known.low == LIGHTEST
+
+
+def settled(option: Option, hardware: Hardware, seen: Simulated) -> bool:
+    """Whether the number of replicas is certain: it is written, or both ends of the bracket want the same."""
+    known, ask = bracket(option, seen), option.ask
+    if known.halvings >= HALVINGS or not ask.rate:
+        return True
+    both = {replicas(ask, hardware, option.rate * share) for share in (known.low, known.high)}
+    return known.low > LIGHTEST and len(both) == 1
+
+
+def choice(option: Option, hardware: Hardware, cost: Cost, seen: Simulated) -> Choice | None:
+    """A settled option with its capacity, for which the bracket is halved to the end.
+
+    Without a stated load nothing is promised: where the SLO is never kept, what the engine holds is what it takes.
     """
-    key = (option.ask.name, option.engine)
-    if key not in seen:
-        seen[key] = capacity(option.ask, option.engine)
-    takes = seen[key]
-    if takes is None and not option.ask.rate:
+    while bracket(option, seen).halvings < HALVINGS and option.rate > 0:
+        seen[key(option)] = narrowed(option.ask, option.engine, bracket(option, seen))
+    known = bracket(option, seen)
+    takes = Capacity(rate=option.rate * known.low, ongoing=known.ongoing)
+    if not known.ongoing:
+        if option.ask.rate:
+            return None
         takes = Capacity(rate=0.0, ongoing=float(option.plan.seqs))
-    if takes is None:
-        return None
     wanted = replicas(option.ask, hardware, takes.rate)
     return Choice(option=option, capacity=takes, replicas=wanted, usd_month=cost(option, wanted))
 

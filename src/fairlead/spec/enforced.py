@@ -70,7 +70,7 @@ ENFORCED: Mapping[str, str] = {
     "Slo.availability": f"{_ASK}:ask",
     "Autoscaling.min": f"{_ASK}:ask",
     "Autoscaling.max": f"{_ASK}:ask",
-    "Spec.hardware": f"{_PLACE}:service_plan",
+    "Spec.hardware": f"{_PLACE}:work_of",
     "Hardware.cloud": "fairlead.plan.market:priced",
     "Hardware.region": f"{_PLACE}:assembled",
     "Hardware.instances": "fairlead.plan.market:offered",

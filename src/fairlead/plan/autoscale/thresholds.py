@@ -21,6 +21,7 @@ from fairlead.plan.autoscale.promise import Lengths, Promise
 POOL = 4  # replicas of the steady load; with 2 or 20 a replica takes some percent less or more
 REQUESTS = 8_000
 HALVINGS = 8
+HEAVIEST = 1.2  # of the closed form's capacity: nobody looks beyond
 LIGHTEST = 0.05  # of the closed form's capacity: where even this misses the SLO, no number of replicas helps
 
 
@@ -46,21 +47,39 @@ def derive(trace: Trace, engine: EngineModel, slo: Slo, seed: int) -> Thresholds
             hint="promise a longer TPOT, or use a faster engine",
         )
     promise = Promise(engine, slo, Lengths.of(trace))
-    low, high = LIGHTEST, 1.2
-    share, ongoing = _steady(trace, promise, low, seed)
+    share, ongoing = _steady(trace, promise, LIGHTEST, seed)
     if share < slo.attainment:
         raise UserError(
             f"{engine.name} attains the SLO for {share:.1%} of the requests even at {LIGHTEST:.0%} of its capacity",
             hint=f"wanted are {slo.attainment:.1%}: promise a longer TTFT or TPOT, or use a faster engine",
         )
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        share, there = _steady(trace, promise, middle, seed)
-        if share >= slo.attainment:
-            low, ongoing = middle, there
-        else:
-            high = middle
-    return Thresholds(replace(promise, usable=low), ongoing)
+    bracket = Bracket(ongoing=ongoing)
+    while bracket.halvings < HALVINGS:
+        bracket = halved(trace, promise, bracket, seed)
+    return Thresholds(replace(promise, usable=bracket.low), bracket.ongoing)
+
+
+@dataclass(frozen=True, slots=True)
+class Bracket:
+    """Shares of the closed form's capacity: the SLO is attained at `low`, with `ongoing` requests, and not at `high`.
+
+    At first neither has been looked at.
+    """
+
+    low: float = LIGHTEST
+    high: float = HEAVIEST
+    ongoing: float = 0.0
+    halvings: int = 0
+
+
+def halved(trace: Trace, promise: Promise, bracket: Bracket, seed: int) -> Bracket:
+    """The half of the bracket that a simulated load in its middle leaves."""
+    middle = (bracket.low + bracket.high) / 2
+    share, ongoing = _steady(trace, promise, middle, seed)
+    steps = bracket.halvings + 1
+    if share >= promise.slo.attainment:
+        return Bracket(middle, bracket.high, ongoing, steps)
+    return Bracket(bracket.low, middle, bracket.ongoing, steps)
 
 
 def _steady(trace: Trace, promise: Promise, load: float, seed: int) -> tuple[float, float]:
