@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fairlead.render import names
+from fairlead.render.infrastructure.refusals import infrastructure_refusals
 from fairlead.render.platform.secrets import wanted
 from fairlead.spec.problems import Finding, nearest
 from fairlead.spec.types import OpenVinoModel, RemoteModel, Spec
@@ -96,4 +97,5 @@ _CHECKS = (
     _state_outlives_pods,
     _tls_ends_at_the_listener,
     _names_fit,
+    infrastructure_refusals,
 )

@@ -15,6 +15,7 @@ from fairlead.render.engines.ray_flows import ray_flows
 from fairlead.render.engines.vllm import vllm
 from fairlead.render.files import Files, extended, files
 from fairlead.render.flows import Flow, Flows, platform_flows
+from fairlead.render.infrastructure.terraform import terraform
 from fairlead.render.monitoring import monitoring
 from fairlead.render.overrides import overridden
 from fairlead.render.platform.backup import backup
@@ -32,6 +33,17 @@ from fairlead.spec.types import Spec
 PLATFORM: tuple[Renderer, ...] = (
     *(base, rbac, gateway, gateway_scaling, ingress, secrets, storage, backup),
     monitoring,
+)
+PLATFORM: tuple[Renderer, ...] = (
+    base,
+    gateway,
+    gateway_scaling,
+    ingress,
+    secrets,
+    storage,
+    backup,
+    monitoring,
+    terraform,
 )
 """What every target needs around its engines."""
 FINISHERS: tuple[Callable[[Build, Files], Iterator[Part]], ...] = (kustomization,)

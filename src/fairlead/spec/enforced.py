@@ -19,6 +19,7 @@ _MONITORING = "fairlead.render.monitoring"
 _RAY = "fairlead.ops.ray"
 _NAMES = "fairlead.render.names"
 _ENGINES = "fairlead.render.engines"
+_TERRAFORM = "fairlead.render.infrastructure.terraform"
 _PLATFORM = "fairlead.render.platform"
 
 ENFORCED: Mapping[str, str] = {
@@ -264,4 +265,12 @@ ENFORCED: Mapping[str, str] = {
     "RayCluster.gateway_class": f"{_ENGINES}.kuberay:by_steps",
     "RayCluster.operator_namespace": f"{_ENGINES}.ray_flows:ray_flows",
     "RayCluster.surge": f"{_ENGINES}.kuberay:upgrade",
+    "Spec.infrastructure": f"{_TERRAFORM}:terraform",
+    "Infrastructure.cluster": f"{_TERRAFORM}:variables",
+    "Infrastructure.state": f"{_TERRAFORM}:backend",
+    "Infrastructure.project": f"{_TERRAFORM}:_gcp",
+    "Infrastructure.subscription": f"{_TERRAFORM}:_azure",
+    "Infrastructure.zones": f"{_TERRAFORM}:_gcp",
+    "Infrastructure.api_cidrs": f"{_TERRAFORM}:variables",
+    "Infrastructure.admins": f"{_TERRAFORM}:_aws",
 }

@@ -31,6 +31,7 @@ from fairlead.spec.fields import (
     Url,
     check_served,
 )
+from fairlead.spec.infrastructure import Infrastructure
 from fairlead.spec.monitoring import Monitoring
 from fairlead.spec.planning import Hardware, Planned
 from fairlead.spec.ray import Cpus, Ray, RayScaling
@@ -346,3 +347,5 @@ class Spec(Closed):
     """How the service is watched in a cluster. Default: no monitoring is rendered."""
     deploy: Deploy | None = None
     """Where and how `fairlead render` puts the service into a cluster. Default: it is for this machine."""
+    infrastructure: Infrastructure | None = None
+    """The cluster that Terraform makes. Default: there is one already."""
