@@ -15,7 +15,7 @@ from pathlib import Path
 
 def main(oracles: str, folder: str, *var_files: str) -> None:
     sys.path.insert(0, oracles)
-    from terraform_oracle import Workspace
+    from terraform_oracle import Workspace  # type: ignore[import-not-found]
 
     with tempfile.TemporaryDirectory() as temporary:
         workspace = Workspace(Path(folder).resolve(), Path(temporary))

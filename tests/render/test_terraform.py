@@ -106,7 +106,7 @@ def planned(terraform_folder: Path, *var_files: Path) -> tuple[set[str], Mapping
     program("terraform")
     python = program("python", HOME / "judges" / "bin" / "python")
     script = Path(__file__).with_name("terraform_plan.py")
-    command = [python, script, SHARED, terraform_folder, *var_files]
+    command = [python, *map(str, (script, SHARED, terraform_folder, *var_files))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     *addresses, outputs = done.stdout.splitlines()

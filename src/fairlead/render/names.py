@@ -119,6 +119,11 @@ def priority(spec: Spec, component: str) -> str:
     return f"{spec.name}-{component}"
 
 
+def secret_prefix(spec: Spec) -> str:
+    """Before the names of our secrets in the cloud's store; the cluster may read those that begin so."""
+    return (spec.deploy.secrets.prefix if spec.deploy and spec.deploy.secrets else None) or spec.name
+
+
 def engine(spec: Spec, model: str) -> str:
     """What serves a model: its Deployment, Service, InferenceService and the like."""
     return f"{spec.name}-{slug(model)}"

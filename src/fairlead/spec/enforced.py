@@ -236,7 +236,7 @@ ENFORCED: Mapping[str, str] = {
     "Ingress.networks": "fairlead.render.flows:callers",
     "Secrets.store": f"{_PLATFORM}.secrets:external_secret",
     "Secrets.kind": f"{_PLATFORM}.secrets:external_secret",
-    "Secrets.prefix": f"{_PLATFORM}.secrets:external_secret",
+    "Secrets.prefix": f"{_NAMES}:secret_prefix",
     "Secrets.refresh": f"{_PLATFORM}.secrets:external_secret",
     "Cache.size": f"{_PLATFORM}.storage:storage",
     "Cache.storage_class": f"{_PLATFORM}.storage:storage",

@@ -11,19 +11,15 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from fairlead.spec.deploy import Network
 from fairlead.spec.fields import Closed, Label, Text
 from fairlead.spec.problems import FieldError
 
 
-def _check_network(text: str) -> str:
-    try:
-        network = ipaddress.ip_network(text)
-    except ValueError:
-        hint = "an address and its length, for example 203.0.113.0/24 or 203.0.113.7/32"
-        raise FieldError(f"{text[:60]!r} is no network", hint) from None
-    if network.prefixlen == 0:
+def _check_not_everybody(network: str) -> str:
+    if ipaddress.ip_network(network).prefixlen == 0:
         raise FieldError("that is the whole internet", "the networks of your operators and runners")
-    return str(network)
+    return network
 
 
 def _check_state(name: str) -> str:
@@ -39,7 +35,7 @@ def _check_subscription(text: str) -> str:
     return text
 
 
-Network = Annotated[str, AfterValidator(_check_network)]
+KnownNetwork = Annotated[Network, AfterValidator(_check_not_everybody)]
 StateName = Annotated[str, AfterValidator(_check_state)]
 Subscription = Annotated[str, AfterValidator(_check_subscription)]
 
@@ -57,7 +53,7 @@ class Infrastructure(Closed):
     """Azure: the subscription that everything belongs to."""
     zones: tuple[Text, ...] = ()
     """Google Cloud, Azure: zones of the nodes, where not all have the GPUs. Default: all, and three on AWS."""
-    api_cidrs: tuple[Network, ...] = ()
+    api_cidrs: tuple[KnownNetwork, ...] = ()
     """Networks that reach the API server from outside. Default: none; it is reached from within only."""
     admins: tuple[Text, ...] = ()
     """Who administrates the cluster. AWS: ARNs of IAM roles; Azure: object ids of Entra groups."""

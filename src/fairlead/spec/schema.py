@@ -12,6 +12,7 @@ from fairlead.spec import overlay
 from fairlead.spec.consumption import Budget, Fairness, Idempotency, Price, RateLimit
 from fairlead.spec.deploy import Backup, Cache, Deploy, Images, Ingress, Override, Reach, Schedule, Secrets
 from fairlead.spec.engines import RayCluster
+from fairlead.spec.infrastructure import Infrastructure
 from fairlead.spec.monitoring import Mail, Monitoring, PagerDuty, Receivers, Slack
 from fairlead.spec.planning import Autoscaling, Hardware, HourPrices, NodePool, Slo, Workload
 from fairlead.spec.profiles import PROFILES
@@ -29,6 +30,7 @@ PARTS: tuple[type[BaseModel], ...] = (
     *(Monitoring, Receivers, Slack, PagerDuty, Mail),
     *(RayCluster,),
     *(Ray, RayScaling),
+    Infrastructure,
 )
 
 

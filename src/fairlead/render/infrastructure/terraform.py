@@ -51,10 +51,17 @@ def variables(build: Build, infrastructure: Infrastructure) -> Object:
         environment=spec.environment,
         cluster_name=infrastructure.cluster or spec.name,
         api_cidrs=list(infrastructure.api_cidrs),
-        service_accounts={"engines": f"{names.namespace(spec)}/{names.engine_account(spec)}"},
+        service_accounts=service_accounts(spec),
         pools=pools(build.plan),
         **CLOUDS[build.plan.cloud](build, infrastructure),
     )
+
+
+def service_accounts(spec: Spec) -> dict[str, str]:
+    """Those of ours that have rights in the cloud; the modules know the others' usual names."""
+    wish = spec.deploy.backup if spec.deploy else None
+    backups = {"backups": f"{wish.namespace}/velero"} if wish else {}
+    return {"engines": f"{names.namespace(spec)}/{names.engine_account(spec)}", **backups}
 
 
 def pools(plan: ServicePlan) -> dict[str, Object]:
@@ -118,12 +125,14 @@ def accelerators() -> Mapping[str, str]:
 
 
 def _aws(build: Build, infrastructure: Infrastructure) -> Object:
-    return {"aws_region": build.plan.region, "admin_role_arns": list(infrastructure.admins)}
+    admins, prefix = list(infrastructure.admins), names.secret_prefix(build.spec)
+    return {"aws_region": build.plan.region, "admin_role_arns": admins, "secret_prefix": prefix}
 
 
 def _gcp(build: Build, infrastructure: Infrastructure) -> Object:
-    zones = list(infrastructure.zones)
-    return {"project": infrastructure.project, "region": build.plan.region, "zones": zones}
+    zones, prefix = list(infrastructure.zones), names.secret_prefix(build.spec)
+    where = {"project": infrastructure.project, "region": build.plan.region, "zones": zones}
+    return {**where, "secret_prefix": prefix}
 
 
 def _azure(build: Build, infrastructure: Infrastructure) -> Object:

@@ -42,7 +42,7 @@ def external_secret(build: Build, secret: str, variables: Sequence[str]) -> Obje
     spec = build.spec
     source = spec.deploy.secrets if spec.deploy else None
     assert source is not None  # refusals: needed as soon as there are secrets
-    prefix, remote = source.prefix or spec.name, REMOTE_NAMES[build.plan.cloud.lower()]
+    prefix, remote = names.secret_prefix(spec), REMOTE_NAMES[build.plan.cloud.lower()]
     entries = [{"secretKey": name, "remoteRef": {"key": remote(prefix, name)}} for name in variables]
     return kube.thing(
         "external-secrets.io/v1",
