@@ -248,10 +248,12 @@ def test_without_the_part_there_is_no_terraform() -> None:
     assert not dict(terraform(Build(spec=plain, plan=built("aws").plan, gateway={}, target="vllm")))
 
 
-def test_engines_read_the_models_and_nobody_else_does() -> None:
+def test_our_service_accounts_are_those_that_get_rights() -> None:
     variables = dict(terraform(built("aws")))["terraform/terraform.tfvars.json"]
     assert isinstance(variables, dict)
-    assert variables["service_accounts"] == {"engines": f"chat/{names.engine_account(spec())}"}
+    engines = f"chat/{names.engine_account(spec())}"
+    assert variables["service_accounts"] == {"engines": engines, "backups": "velero/velero"}
+    assert variables["secret_prefix"] == "chat"  # as the ExternalSecrets of test_secrets have it
 
 
 def test_the_files_are_formatted() -> None:
