@@ -33,16 +33,6 @@ from fairlead.spec.types import Spec
 PLATFORM: tuple[Renderer, ...] = (
     *(base, rbac, gateway, gateway_scaling, ingress, secrets, storage, backup),
     monitoring,
-)
-PLATFORM: tuple[Renderer, ...] = (
-    base,
-    gateway,
-    gateway_scaling,
-    ingress,
-    secrets,
-    storage,
-    backup,
-    monitoring,
     terraform,
 )
 """What every target needs around its engines."""
