@@ -87,6 +87,7 @@ PARTS: Mapping[str, type[BaseModel]] = {
     "deploy.reach": deploy.Reach,
     "deploy.overrides": deploy.Override,
     "deploy.ray": engines.RayCluster,
+    "deploy.kserve": engines.KServe,
 }
 VARIABLES: Mapping[str, str] = {
     "FAIRLEAD_API_KEY": "The key that `fairlead chat` calls with. On a laptop `up` has made one.",

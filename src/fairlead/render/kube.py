@@ -113,7 +113,7 @@ def resources(*, cpu: str, memory: str, gpus: int = 0, storage: str | None = Non
     return {"requests": {"cpu": cpu, **hard}, "limits": hard}
 
 
-def http_get(path: str, port: str) -> Object:
+def http_get(path: str, port: str | int) -> Object:
     """What a probe asks."""
     return {"httpGet": {"path": path, "port": port}}
 

@@ -134,6 +134,11 @@ def ray(spec: Spec) -> str:
     return f"{spec.name}-ray"
 
 
+def runtime(spec: Spec) -> str:
+    """KServe's runtime for the models; it belongs to the whole cluster, so that its name holds the namespace's."""
+    return f"{namespace(spec)}-{spec.name}-vllm"
+
+
 def ray_secret(spec: Spec) -> str:
     """The Secret with the password of Ray's Redis, under the key `RAY_REDIS_PASSWORD`."""
     return f"{spec.name}-ray-secrets"

@@ -9,7 +9,7 @@ from fairlead.plan.service import ServicePlan
 from fairlead.render import names
 from fairlead.render.build import Build, Part, Renderer
 from fairlead.render.cluster import Scaled, Upstream, cluster_gateway, rendered_models
-from fairlead.render.engines import kuberay
+from fairlead.render.engines import kserve, kuberay
 from fairlead.render.engines.account import account
 from fairlead.render.engines.ray_flows import ray_flows
 from fairlead.render.engines.vllm import vllm
@@ -45,14 +45,14 @@ class Target:
     """`upstream` says where a model's engines answer; `renderers` make them.
 
     `flows` are the connections that it needs beyond those of every target; `scaled` names what KEDA scales for a model,
-    None where the engines have an autoscaler of their own.
+    None where its engines have an autoscaler of their own.
     """
 
     summary: str
     upstream: Callable[[Spec, str], Upstream]
     renderers: tuple[Renderer, ...] = ()
     flows: Flows | None = None
-    scaled: Callable[[Spec, str], Scaled] | None = None
+    scaled: Callable[[Spec, str], Scaled | None] | None = None
 
 
 def plain_service(spec: Spec, model: str) -> Upstream:
@@ -66,6 +66,13 @@ def deployment(spec: Spec, model: str) -> Scaled:
 
 
 TARGETS: Mapping[str, Target] = {
+    "kserve": Target(
+        summary="an InferenceService of KServe for each model",
+        upstream=kserve.upstream,
+        renderers=(kserve.kserve,),
+        flows=kserve.flows,
+        scaled=kserve.scaled,
+    ),
     "kuberay": Target(
         summary="one RayService of KubeRay for all models",
         upstream=kuberay.upstream,

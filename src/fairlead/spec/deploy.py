@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from fairlead.spec.consumption import Timezone
-from fairlead.spec.engines import RayCluster
+from fairlead.spec.engines import KServe, RayCluster
 from fairlead.spec.fields import Closed, Count, Label, ModelName, Port, Text
 from fairlead.spec.problems import FieldError
 from fairlead.units import Bytes, Seconds
@@ -198,3 +198,5 @@ class Deploy(Closed):
     """Patches on what is rendered, where no field says it."""
     ray: RayCluster = RayCluster()
     """What a Ray cluster needs besides; only for target kuberay."""
+    kserve: KServe = KServe()
+    """How models stand on KServe; only for target kserve."""

@@ -6,6 +6,7 @@ import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
+from pydantic.types import Strict
 
 from fairlead.spec.fields import Closed, Label
 from fairlead.spec.problems import FieldError
@@ -34,3 +35,12 @@ class RayCluster(Closed):
     """Namespace of the KubeRay operator, which has to reach the head."""
     surge: Annotated[int, Field(ge=1, le=100)] = 25
     """Percent of the cluster that a renewal may have beside the old one."""
+
+
+class KServe(Closed):
+    """How models stand on KServe."""
+
+    transformer: Annotated[bool, Strict()] = False
+    """Put the gateway before each InferenceService as well, for callers who come by KServe's own URL."""
+    ingress_namespace: Label = "istio-system"
+    """Namespace of the proxies that Knative receives requests by; only for models that scale to zero."""

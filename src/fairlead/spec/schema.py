@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter
 from fairlead.spec import overlay
 from fairlead.spec.consumption import Budget, Fairness, Idempotency, Price, RateLimit
 from fairlead.spec.deploy import Backup, Cache, Deploy, Images, Ingress, Override, Reach, Schedule, Secrets
-from fairlead.spec.engines import RayCluster
+from fairlead.spec.engines import KServe, RayCluster
 from fairlead.spec.infrastructure import Infrastructure
 from fairlead.spec.monitoring import Mail, Monitoring, PagerDuty, Receivers, Slack
 from fairlead.spec.planning import Autoscaling, Hardware, HourPrices, NodePool, Slo, Workload
@@ -28,9 +28,9 @@ PARTS: tuple[type[BaseModel], ...] = (
     *(Store, Postgres, Redis),
     *(Deploy, Images, Ingress, Secrets, Cache, Schedule, Backup, Reach, Override),
     *(Monitoring, Receivers, Slack, PagerDuty, Mail),
-    *(RayCluster,),
     *(Ray, RayScaling),
     Infrastructure,
+    *(RayCluster, KServe),
 )
 
 

@@ -159,7 +159,9 @@ def test_a_rollout_does_not_wait_for_gpus_that_the_pool_cannot_have() -> None:
 
 def test_an_autoscaler_is_not_undone_by_the_next_rendering() -> None:
     assert "replicas" not in named(parts(vllm), "Deployment", LLAMA)["spec"]
-    fixed = changed(built(), minimum=3, maximum=3)
+    text = SERVICE[: SERVICE.index("  schedules:")]
+    assert "replicas" not in named(parts(vllm, changed(built(), minimum=3, maximum=3)), "Deployment", LLAMA)["spec"]
+    fixed = changed(built(text), minimum=3, maximum=3)
     assert named(parts(vllm, fixed), "Deployment", LLAMA)["spec"]["replicas"] == 3
 
 

@@ -97,7 +97,7 @@ def mounts() -> Iterator[Object]:
     yield kube.mount(TMP_VOLUME, "/tmp")  # noqa: S108 - the path inside the pod
 
 
-def probes(site: Site, *, path: str = HEALTH_PATH, port: str = names.HTTP) -> Object:
+def probes(site: Site, *, path: str = HEALTH_PATH, port: str | int = names.HTTP) -> Object:
     """Starting may take minutes; then an engine that is stuck for a minute is started again."""
     asked = kube.http_get(path, port)
     return {

@@ -12,6 +12,7 @@ from fairlead.plan.memory import weight_bytes
 from fairlead.plan.service import Placement, Pool
 from fairlead.render import kube, names
 from fairlead.render.build import Build, Object
+from fairlead.render.platform.scaling import schedules_of
 from fairlead.spec.types import Spec, VllmModel
 
 CLOSE_AFTER_S = 5
@@ -77,7 +78,7 @@ class Site:
     @property
     def scales(self) -> bool:
         """Whether something else decides how many replicas there are."""
-        return self.placement.minimum != self.placement.maximum
+        return self.placement.minimum != self.placement.maximum or bool(schedules_of(self.spec, self.served))
 
     @property
     def fixed_replicas(self) -> int | None:
