@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "render": {"plan", "catalog", "spec"},
     "lint": {"plan", "catalog", "spec"},
     "gateway": {"policy", "store"},
-    "batch": {"engine", "store", "spec"},
+    "batch": {"engine", "policy", "store", "spec"},
     "ops": {"render", "plan", "catalog", "spec", "store", "engine", "batch", "lint"},
     "console": {"ops"},
     "cli": {"ops", "render", "plan", "catalog", "spec", "store", "engine", "batch", "lint", "gateway", "console"},

@@ -27,7 +27,7 @@ from fairlead.signals.cluster import CLUSTER
 from fairlead.signals.engine import VLLM
 from fairlead.signals.gpu import GPU
 from fairlead.signals.ray import RAY
-from fairlead.spec import consumption, deploy, engines, monitoring, planning, ray, store, types
+from fairlead.spec import batches, consumption, deploy, engines, monitoring, planning, ray, store, types
 from fairlead.spec.enforced import ENFORCED
 
 READ = {
@@ -66,6 +66,7 @@ PARTS: Mapping[str, type[BaseModel]] = {
     "prices.MODEL": consumption.Price,
     "budgets.NAME": consumption.Budget,
     "fairness": consumption.Fairness,
+    "batches": batches.Batches,
     "gateway": types.Gateway,
     "gateway.idempotency": consumption.Idempotency,
     "gateway.retry": types.Retry,

@@ -122,7 +122,7 @@ def test_many_may_ask_at_once_and_leave_at_any_time(house: House) -> None:
 
 MODELS = "models: {demo: {source: demo:v1}}\n"
 MISTAKES = {
-    "batch": ("batch", "no batch API is served by this version"),
+    "batch without batches": ("batch", "there is no Batch API that it would allow"),
     "an admin operation that there is not": ("'admin:everything'", "must be"),
     "a capital": ("Chat", "must be"),
     "an operation of no model": ("embeddings", "none of its models offers embeddings"),

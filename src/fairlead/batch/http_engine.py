@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from fairlead.batch.engines import Deliver
 from fairlead.batch.http_connection import Address, Connection, Reply
-from fairlead.batch.retrying import wait_s
 from fairlead.errors import EXIT_FAILED, UserError
+from fairlead.policy.again import wait_s
 from fairlead.store.batch_rows import Answer, Row
 
 UNUSABLE = frozenset((401,))  # every other row would be told the same

@@ -30,11 +30,11 @@ from fairlead.spec.explain import Decision, decide
 from fairlead.spec.load import read, resolve
 from fairlead.spec.problems import Path as Rule
 from fairlead.spec.problems import dotted, nearest
-from fairlead.spec.types import ADMIN_OPERATIONS, Spec
+from fairlead.spec.types import GATEWAY_OPERATIONS, Spec
 from fairlead.spec.variables import with_values
 
 app = typer.Typer(help="Access: explain who may do what.", no_args_is_help=True)
-OPERATIONS = ("chat", "completions", "embeddings", "responses", *ADMIN_OPERATIONS)
+OPERATIONS = ("chat", "completions", "embeddings", "responses", *GATEWAY_OPERATIONS)
 
 
 @app.callback()
@@ -77,7 +77,7 @@ def explain(
     """
     if operation not in OPERATIONS:
         raise UserError(f"--operation {operation} is unknown", hint=nearest(operation, OPERATIONS, otherwise="one of"))
-    if not model and operation not in ADMIN_OPERATIONS:
+    if not model and operation not in GATEWAY_OPERATIONS:
         raise UserError(f"{operation} is asked of a model", hint="--model NAME")
     if (token and role) or not (token or role or key):  # the key may come from the environment, the others do not
         raise UserError("whose access?", hint="one of --key, --token and --role")

@@ -114,6 +114,8 @@ async def listen_until_told(app: App, number: int) -> None:
         upkeep = [tasks.create_task(task()) for task in (app.sweep, app.watch, app.probe, app.ship, app.keep_keys)]
         upkeep += [tasks.create_task(task()) for task in (app.spending.keep, app.spending.post)]
         upkeep.append(tasks.create_task(keep_certificate(app, public)))
+        if app.batches is not None:
+            upkeep.append(tasks.create_task(app.batches.keep()))
         if app.leases is not None:
             upkeep.append(tasks.create_task(app.leases.keep()))
         app.accounting.event("listening", host=config.listen.host, port=config.listen.port, pid=os.getpid())

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from fairlead.gateway import answers
 from fairlead.gateway.answers import Refusal
-from fairlead.gateway.config import OPERATIONS
+from fairlead.gateway.batches_paths import is_batches
+from fairlead.gateway.config import BATCH, OPERATIONS
 from fairlead.gateway.desk import MODELS, MODELS_PATH
 from fairlead.gateway.desk import OPERATIONS as DESK_OPERATIONS
 from fairlead.gateway.head import Head, Refused
@@ -88,6 +89,8 @@ def operation_of(head: Head) -> str:
         if head.method != b"POST":
             raise Refused(answers.wrong_method("POST"))
         return operation
+    if is_batches(head.path):
+        return BATCH
     is_models = head.path == MODELS_PATH or head.path.startswith(MODELS_PATH + b"/")
     operation = MODELS if is_models else DESK_OPERATIONS.get(head.path)
     if operation is not None:

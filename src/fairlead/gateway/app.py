@@ -29,6 +29,8 @@ from fairlead.store.contract import KnownKeys, Unshipped
 from fairlead.store.keys import Freshness
 
 if TYPE_CHECKING:
+    from fairlead.gateway.batches import Batches
+    from fairlead.gateway.batches_row import RowClient
     from fairlead.gateway.tokens import Tokens
 
 SWEEP_EVERY_S = 0.1
@@ -46,7 +48,7 @@ class App:
         self.config = config
         self.accounting = accounting
         self.ledger = ledger
-        self.connections: set[ClientConnection | Recorder] = set()
+        self.connections: set[ClientConnection | Recorder | RowClient] = set()
         self.retry_budget = RetryBudget(config.retry.budget)
         self.draining = False
         self.ledger_ok = True
@@ -64,6 +66,7 @@ class App:
         self.tokens = self._issuer(config, None)
         self.heads = Heads()
         self.desk = Desk(self)
+        self.batches = open_batches(self)
         self.once = IdempotencyKeys(life_s=config.idempotency.lifetime_s, most_bytes=config.idempotency.memory_bytes)
         self.rooms: dict[str, Room] = {}
         self.consumption: Consumption | None = None  # None: nothing is limited, priced or shared
@@ -111,7 +114,7 @@ class App:
             self.accounting.event("reload_refused", level="error", reason=str(error))
             return
         if fixed(config) != fixed(self.config):
-            reason = "listen, admin, tls, state_dir, store or replicas changed"
+            reason = "listen, admin, tls, state_dir, store, replicas or batches changed"
             self.accounting.event("reload_needs_restart", level="warning", reason=reason)
         if config.retry.budget != self.config.retry.budget:
             self.retry_budget = RetryBudget(config.retry.budget)
@@ -281,6 +284,8 @@ class App:
     async def drain(self) -> None:
         """Let requests under way finish, as long as the configuration allows; then cut them off."""
         self.draining = True
+        if self.batches is not None:
+            self.batches.stop()
         for connection in tuple(self.connections):
             connection.close_idle()
         end = self.now() + self.config.drain_timeout_s
@@ -289,6 +294,8 @@ class App:
             for connection in tuple(self.connections):
                 connection.close_idle()
         self.desk.close()
+        if self.batches is not None:
+            await self.batches.close()
         for replica in self.replicas.values():
             replica.close_idle()
 
@@ -316,9 +323,18 @@ class App:
         return reasons
 
 
+def open_batches(app: App) -> Batches | None:
+    """The Files and Batch API, where it is declared."""
+    if app.config.batches is None:
+        return None
+    from fairlead.gateway.batches import Batches
+
+    return Batches(app, app.config.batches)
+
+
 def fixed(config: Config) -> tuple[object, ...]:
     """What a running process cannot change."""
-    return config.listen, config.admin, config.tls, config.state_dir, config.store, config.replicas
+    return config.listen, config.admin, config.tls, config.state_dir, config.store, config.replicas, config.batches
 
 
 def stamp(path: Path) -> tuple[int, int, int] | None:

@@ -23,6 +23,8 @@ OPERATIONS = {
 }
 
 
+BATCH = "batch"
+"""OpenAI's Files and Batch API, at /v1/files and /v1/batches."""
 ADMIN_OPERATIONS = ("admin:keys", "admin:status", "admin:usage")
 """What is asked of the gateway itself and of no model, at /admin/..."""
 ASYMMETRIC = frozenset(
@@ -93,6 +95,18 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shown: tuple[str, ...] = ()  # the upstreams as they are shown, where they come from variables
 
 
+class Batches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The Files and Batch API, each number for one tenant but for `concurrency`: bytes, counts, seconds."""
+
+    max_file_bytes: int = 200 * 2**20
+    max_rows: int = 50_000
+    max_active: int = 10
+    storage_bytes: int = 10 * 2**30
+    concurrency: int = 8
+    window_s: float = 86_400.0
+    retention_s: float = 30 * 86_400.0
+
+
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A public name, the model behind it, and how long an answer may take (seconds)."""
 
@@ -124,6 +138,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     currency: str = ""
     budgets: dict[str, Budget] = {}
     fairness: Fairness | None = None
+    batches: Batches | None = None
     store: Store = Store()
     replicas: int = 1
     idempotency: Idempotency = Idempotency()

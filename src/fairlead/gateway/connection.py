@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from fairlead.errors import UserError
 from fairlead.gateway import answers
 from fairlead.gateway.admission import Admitted, KeysPending, admit
 from fairlead.gateway.answers import Refusal
+from fairlead.gateway.batches_paths import is_upload
 from fairlead.gateway.body import UNREADABLE
+from fairlead.gateway.config import BATCH
 from fairlead.gateway.counting import Counting
-from fairlead.gateway.desk import PATIENCE_S, Body
+from fairlead.gateway.desk import PATIENCE_S, Found, outcome
 from fairlead.gateway.entrance import Known, enter
 from fairlead.gateway.exchange import Exchange
 from fairlead.gateway.head import REQUEST_ID, Head, Refused, read_head
@@ -23,6 +24,9 @@ from fairlead.gateway.tables import PATHS
 
 if TYPE_CHECKING:
     from fairlead.gateway.app import App
+    from fairlead.gateway.batches import Batches
+    from fairlead.gateway.batches_download import Download
+    from fairlead.gateway.batches_upload import Upload
 
 IDLE, HEAD, BODY, CHUNKED, BUSY, LINGER, CLOSED = range(7)
 PIPELINE_BYTES = 256 * 1024  # taken ahead while a request is being answered; who sends more is cut off
@@ -50,7 +54,7 @@ class ClientConnection(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._left = 0  # bytes of the body still to come; of a chunked one, bytes still allowed on the wire
         self._size = 0
-        self._exchange: Exchange | Counting | None = None
+        self._exchange: Exchange | Counting | Upload | Download | None = None
         self.deadline = FOREVER
 
     # -- the loop's side --------------------------------------------------------------------------------------------
@@ -63,7 +67,7 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = app.now() + app.config.limits.header_timeout_s
         if len(app.connections) > app.config.limits.max_connections or app.draining:
             self._request_id = app.new_request_id()
-            self._refuse(answers.BUSY, close=True)
+            self.refuse(answers.BUSY, close=True)
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
@@ -83,11 +87,7 @@ class ClientConnection(asyncio.Protocol):
                 # not paused: whoever does not read does not see a client leave, and its engine would work on
                 self._transport.abort()
         except Refused as refused:
-            self._refuse(refused.refusal, close=True)
-
-    def eof_received(self) -> bool:
-        """Called by the loop. A client that stops sending has left; the transport closes."""
-        return False
+            self.refuse(refused.refusal, close=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the loop."""
@@ -118,7 +118,7 @@ class ClientConnection(asyncio.Protocol):
             while self._buffer and self._state <= HEAD and self._take_head():
                 pass
         except Refused as refused:
-            self._refuse(refused.refusal, close=True)
+            self.refuse(refused.refusal, close=True)
         finally:
             self._pumping = False
 
@@ -164,9 +164,22 @@ class ClientConnection(asyncio.Protocol):
         except KeysPending as pending:
             self._wait(pending.fetch, block)
             return False
+        if self._admitted.operation == BATCH and app.batches is not None and is_upload(head.method, head.path):
+            self._receive_file(app.batches, self._admitted)
+            return False
         app.heads.remember(block, self._admitted)
         self._begin_body(head, head.length, app.config.limits.max_body_bytes)
         return self._state <= HEAD
+
+    def _receive_file(self, batches: Batches, admitted: Admitted) -> None:
+        """An upload stands in for us until the file is whole. Raises Refused."""
+        from fairlead.gateway.batches_upload import Upload
+
+        assert self._transport is not None
+        upload = Upload(batches, self, self._transport, admitted)
+        self._state, self._exchange, self.deadline = BUSY, upload, upload.deadline
+        data, self._buffer = self._buffer, b""
+        upload.begin(data)
 
     def _wait(self, fetch: asyncio.Task[None], block: bytes) -> None:
         """Look at a head again once the key set has been fetched; the fetch has a deadline of its own."""
@@ -256,7 +269,7 @@ class ClientConnection(asyncio.Protocol):
         self._state = BUSY
         try:
             if admitted.operation not in PATHS:
-                self._answer_here(app.desk.body(admitted))
+                self.reply(app.desk.body(admitted, self, raw))
                 return
             exchange = enter(app, self, admitted, raw, self._request_id)
         except (Refused, *UNREADABLE) as error:
@@ -271,7 +284,7 @@ class ClientConnection(asyncio.Protocol):
         self._exchange = exchange
         exchange.begin()
 
-    def _answer_here(self, body: Body) -> None:
+    def reply(self, body: bytes | asyncio.Task[Found]) -> None:
         """What needs no engine; at once, or when it has been found out."""
         if not isinstance(body, bytes):
             self.deadline = self._app.now() + PATIENCE_S
@@ -280,14 +293,10 @@ class ClientConnection(asyncio.Protocol):
         self.send(answers.head(200, answers.JSON, self._request_id, len(body), close=self.must_close()) + body)
         self.answered()
 
-    def _answer_found(self, task: asyncio.Task[bytes]) -> None:
-        error = None if task.cancelled() else task.exception()
-        if self._state != BUSY:  # the client has left
-            return
-        if task.cancelled() or isinstance(error, UserError):
-            self._refuse(answers.LEDGER_UNREAD, close=False)
-        else:
-            self._answer_here(task.result())
+    def _answer_found(self, task: asyncio.Task[Found]) -> None:
+        found = outcome(task)
+        if self._state == BUSY:  # else the client has left
+            self.reply(found) if isinstance(found, bytes) else self.go_on(found)
 
     @property
     def speaks_11(self) -> bool:
@@ -311,7 +320,7 @@ class ClientConnection(asyncio.Protocol):
         if self._state >= LINGER:
             return
         if self.must_close():
-            self._close()
+            self.close()
             return
         self._state = IDLE
         self.deadline = self._app.coarse_now + self._app.config.limits.idle_timeout_s
@@ -323,7 +332,7 @@ class ClientConnection(asyncio.Protocol):
         self._exchange = None
         event = refusal.event()
         self.send(answers.chunk(event) + answers.LAST_CHUNK if self.speaks_11 else event)
-        self._close()
+        self.close()
 
     def on_deadline(self) -> None:
         """The time for what the connection was doing is over."""
@@ -332,31 +341,31 @@ class ClientConnection(asyncio.Protocol):
             self._exchange.expire()
         elif state in {HEAD, BODY, CHUNKED}:
             self._request_id = self._request_id or self._app.new_request_id()
-            self._refuse(answers.TIMEOUT_READING, close=True)
+            self.refuse(answers.TIMEOUT_READING, close=True)
         elif state == IDLE:
-            self._close()
+            self.close()
         elif self._transport is not None:
             self._transport.abort()
 
     def close_idle(self) -> None:
         """Close now if no request is under way (the gateway drains)."""
         if self._state == IDLE:
-            self._close()
+            self.close()
 
     def _refuse_keeping(self, refusal: Refusal, head: Head) -> None:
         """Refuse a request whose body has not been read; keep the connection when the body is here already."""
         length = head.length
         bodyless = head.method == b"HEAD"
         if head.chunked or length > len(self._buffer):
-            self._refuse(refusal, close=True, bodyless=bodyless)
+            self.refuse(refusal, close=True, bodyless=bodyless)
         else:
             self._buffer = self._buffer[length:]
-            self._refuse(refusal, close=False, bodyless=bodyless)
+            self.refuse(refusal, close=False, bodyless=bodyless)
 
-    def go_on(self, found: Exchange | Refused) -> None:
+    def go_on(self, found: Exchange | Download | Refused) -> None:
         """What could not be told at once: the request is refused, or here is its exchange."""
         if isinstance(found, Refused):
-            self._refuse(found.refusal, close=False, headers=found.headers)
+            self.refuse(found.refusal, close=False, headers=found.headers)
             return
         self._exchange = found
         found.begin()
@@ -365,7 +374,7 @@ class ClientConnection(asyncio.Protocol):
         """Whether an exchange goes on without its client: only where a recorder stands between the two."""
         return False
 
-    def _refuse(self, refusal: Refusal, *, close: bool, bodyless: bool = False, headers: bytes = b"") -> None:
+    def refuse(self, refusal: Refusal, *, close: bool, bodyless: bool = False, headers: bytes = b"") -> None:
         """Say no. With `close` nothing more is read from this client; what it still sends is dropped."""
         app, admitted = self._app, self._admitted
         caller, operation = (admitted.caller.key_id, admitted.operation) if admitted is not None else ("", "")
@@ -383,7 +392,7 @@ class ClientConnection(asyncio.Protocol):
         if self._transport is not None and self._transport.can_write_eof():
             self._transport.write_eof()
 
-    def _close(self) -> None:
+    def close(self) -> None:
         """Close after what is written has gone out; by force if the client does not take it."""
         self._state = CLOSED
         self.deadline = self._app.now() + LINGER_S

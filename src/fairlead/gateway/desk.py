@@ -11,26 +11,31 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 import msgspec
 
+from fairlead.errors import UserError
 from fairlead.gateway import answers
 from fairlead.gateway.admin import status
-from fairlead.gateway.config import ADMIN_OPERATIONS, Config
+from fairlead.gateway.config import ADMIN_OPERATIONS, BATCH, Config
 from fairlead.gateway.head import Refused
 from fairlead.gateway.tables import Caller, model_entry, visible
 
 if TYPE_CHECKING:
     from fairlead.gateway.admission import Admitted
     from fairlead.gateway.app import App
+    from fairlead.gateway.batches_download import Download
+    from fairlead.gateway.connection import ClientConnection
+
 
 MODELS = "models"
 MODELS_PATH = b"/v1/models"
 OPERATIONS: Mapping[bytes, str] = {b"/admin/" + name.removeprefix("admin:").encode(): name for name in ADMIN_OPERATIONS}
 USAGE_DAYS = 31
 PATIENCE_S = 30.0
-Body = bytes | asyncio.Task[bytes]
+Found = Union[bytes, "Download"]  # what a task finds out: an answer, or what sends one
+Body = bytes | asyncio.Task[Found]
 
 
 class Desk:
@@ -38,12 +43,18 @@ class Desk:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._reading: set[asyncio.Task[bytes]] = set()
+        self._reading: set[asyncio.Task[Found]] = set()
         self._one = asyncio.Semaphore(1)
 
-    def body(self, admitted: Admitted) -> Body:
-        """What is answered, or the task that finds it out. Raises Refused (403, 404)."""
+    def body(self, admitted: Admitted, client: ClientConnection, raw: bytes) -> Body:
+        """What is answered, or the task that finds it out. Raises Refused (403, 404, 405)."""
         caller, operation = admitted.caller, admitted.operation
+        if operation == BATCH:
+            if self._app.batches is None:
+                raise Refused(answers.NOT_FOUND)
+            from fairlead.gateway import batches_api
+
+            return batches_api.answer(self._app.batches, client, admitted, raw)
         if operation == MODELS:
             return models(caller, admitted.head.path)
         if operation not in caller.allowed:
@@ -74,7 +85,7 @@ class Desk:
         task.add_done_callback(self._reading.discard)
         return task
 
-    async def _usage(self, tenant: str) -> bytes:
+    async def _usage(self, tenant: str) -> Found:
         async with self._one:
             return await asyncio.to_thread(usage_of, self._app.config, tenant, time.time() - USAGE_DAYS * 86_400)
 
@@ -82,6 +93,14 @@ class Desk:
         """Nobody waits for these any more."""
         for task in self._reading:
             task.cancel()
+
+
+def outcome(task: asyncio.Task[Found]) -> Found | Refused:
+    """What a task found out. Raises what is nobody's to tell: a bug of ours."""
+    error = None if task.cancelled() else task.exception()
+    if task.cancelled() or isinstance(error, UserError):
+        return Refused(answers.LEDGER_UNREAD)
+    return error if isinstance(error, Refused) else task.result()
 
 
 FOREVER = float("inf")

@@ -56,11 +56,12 @@ class Head:
         "method",
         "on_piece",
         "path",
+        "query",
     )
 
     def __init__(self, method: bytes, target: bytes, *, http_11: bool) -> None:
         self.method = method
-        self.path = target.partition(b"?")[0]
+        self.path, _, self.query = target.partition(b"?")
         self.http_11 = http_11
         self.fields: dict[bytes, bytes] = {}
         self.ambiguous = False

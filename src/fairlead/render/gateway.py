@@ -10,6 +10,7 @@ from typing import Any
 from fairlead.render.consumption import consumption
 from fairlead.render.serve_config import HEALTH_PATH as RAY_HEALTH_PATH
 from fairlead.render.store import store
+from fairlead.spec.batches import Batches
 from fairlead.spec.planning import Planned
 from fairlead.spec.types import (
     ADMIN_OPERATIONS,
@@ -54,6 +55,7 @@ def gateway_config(spec: Spec, *, state_dir: Path | str, upstreams: Mapping[str,
         "models": {name: model(name, spec.models[name], upstreams) for name in sorted(spec.models)},
         "routes": routes(spec),
         "roles": {name: role(spec.access.roles[name], spec) for name in sorted(spec.access.roles)},
+        "batches": batches(spec.batches),
         **consumption(spec),
     }
 
@@ -72,6 +74,21 @@ def limits(limits: Limits) -> dict[str, int | float]:
         "header_timeout_s": limits.header_timeout,
         "body_timeout_s": limits.body_timeout,
         "idle_timeout_s": limits.idle_timeout,
+    }
+
+
+def batches(batches: Batches | None) -> dict[str, Any] | None:
+    """The Batch API's quotas: bytes, counts, seconds."""
+    if batches is None:
+        return None
+    return {
+        "max_file_bytes": batches.max_file,
+        "max_rows": batches.max_rows,
+        "max_active": batches.max_active,
+        "storage_bytes": batches.storage,
+        "concurrency": batches.concurrency,
+        "window_s": batches.window,
+        "retention_s": batches.retention,
     }
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
-from fairlead.spec import consumption_checks, planning_checks, ray_checks, store_checks
+from fairlead.spec import batches_checks, consumption_checks, planning_checks, ray_checks, store_checks
 from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
 from fairlead.spec.consumption_checks import Consumption
 from fairlead.spec.planning import Hardware, Planned
@@ -21,10 +21,10 @@ from fairlead.spec.ray import Ray
 from fairlead.spec.source import is_gguf
 from fairlead.spec.store import Store
 from fairlead.spec.types import (
-    ADMIN_OPERATIONS,
     ALL_ADMIN,
     ENGINES,
     EVERYTHING,
+    GATEWAY_OPERATIONS,
     AnyModel,
     Gateway,
     Keys,
@@ -81,6 +81,12 @@ def crosscheck(values: Mapping[str, Any]) -> list[Finding]:
     hardware = _sound(Hardware, values["hardware"]) if values.get("hardware") is not None else None
     planned = {name: model for name, model in parts.models.items() if isinstance(model, Planned)}
     found += planning_checks.findings(hardware, planned)
+    found += batches_checks.findings(
+        declared=values.get("batches") is not None,
+        roles=parts.roles,
+        fairness=consumption.fairness,
+        gateway=parts.gateway,
+    )
     return [*found, *consumption_checks.findings(consumption)]
 
 
@@ -109,21 +115,21 @@ def _idle_roles(parts: Parts) -> Iterator[Finding]:
             continue
         offers = [parts.offers.get(parts.model_behind(name)) for name in parts.usable_by(role)]
         for index, operation in enumerate(role.operations if offers else ()):
-            if not is_admin(operation) and all(offer is not None and operation not in offer for offer in offers):
+            if not is_gateways(operation) and all(offer is not None and operation not in offer for offer in offers):
                 path = ("access", "roles", role_name, "operations", index)
                 hint = "add it to a model's operations, or leave it out"
                 yield Finding(path, f"none of its models offers {operation}", hint)
 
 
-def is_admin(operation: str) -> bool:
+def is_gateways(operation: str) -> bool:
     """Whether an operation is asked of the gateway and not of a model."""
-    return operation == ALL_ADMIN or operation in ADMIN_OPERATIONS
+    return operation == ALL_ADMIN or operation in GATEWAY_OPERATIONS
 
 
 def _unreachable_models(parts: Parts) -> Iterator[Finding]:
     if None in parts.roles.values() or not parts.roles:
         return
-    users = [role for role in parts.roles.values() if role and not all(map(is_admin, role.operations))]
+    users = [role for role in parts.roles.values() if role and not all(map(is_gateways, role.operations))]
     reachable = {parts.model_behind(name) for role in users for name in parts.usable_by(role)}
     for name in parts.models:
         if name not in reachable:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fairlead.spec.problems import Path
-from fairlead.spec.types import ADMIN_OPERATIONS, ALL_ADMIN, EVERYTHING, Spec
+from fairlead.spec.types import ADMIN_OPERATIONS, ALL_ADMIN, BATCH, EVERYTHING, GATEWAY_OPERATIONS, Spec
 
 Status = Literal[200, 400, 401, 403, 404, 503]
 
@@ -30,19 +30,19 @@ class Decision:
 
 
 def decide(spec: Spec, role_name: str, operation: str, model: str) -> Decision:
-    """Whether a role may ask for an operation. Admin operations are asked of no model: `model` does not matter then."""
+    """Whether a role may ask for an operation. Of the gateway's own operations `model` does not matter."""
     path: Path = ("access", "roles", role_name)
     role = spec.access.roles.get(role_name)
-    is_admin = operation in ADMIN_OPERATIONS
-    if not is_admin and (unserved := not_served(spec, operation, model)):
+    is_gateways = operation in GATEWAY_OPERATIONS
+    if unserved := not_served(spec, operation, model):
         return unserved
     if role is None:
         return Decision(403, f"there is no role {role_name!r}, and what no role allows is denied", ("access", "roles"))
-    by_operation = first(role.operations, operation, ALL_ADMIN if is_admin else operation)
+    by_operation = first(role.operations, operation, ALL_ADMIN if operation in ADMIN_OPERATIONS else operation)
     if by_operation is None:
         reason = f"{operation} is not among the operations of {role_name!r}, and what is not listed is denied"
         return Decision(403, reason, (*path, "operations"))
-    if is_admin:
+    if is_gateways:
         return Decision(200, f"{role_name!r} may use {operation}", (*path, "operations", by_operation))
     by_model = first(role.models, model, EVERYTHING)
     if by_model is None:
@@ -52,7 +52,11 @@ def decide(spec: Spec, role_name: str, operation: str, model: str) -> Decision:
 
 
 def not_served(spec: Spec, operation: str, model: str) -> Decision | None:
-    """Why no role can ask this of the model; None where it depends on the role."""
+    """Why no role can ask this of the model, or of the gateway; None where it depends on the role."""
+    if operation == BATCH and spec.batches is None:
+        return Decision(404, "there is no Batch API: batches is not declared", ("batches",))
+    if operation in GATEWAY_OPERATIONS:
+        return None
     behind = spec.routes[model].model if model in spec.routes else model
     if behind not in spec.models:
         return Decision(404, f"there is no model or route {model!r}", ("models",))

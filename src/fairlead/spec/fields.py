@@ -67,14 +67,6 @@ def _check_url(url: str) -> str:
     return url.rstrip("/").removesuffix("/v1").rstrip("/")
 
 
-def check_served(operation: object) -> object:
-    """An operation that nothing here could be asked for would be a promise that nobody keeps."""
-    if operation == "batch":
-        message = "no batch API is served by this version, so there is nothing that it would allow"
-        raise FieldError(message, "leave it out; fairness.batch_roles says whose requests may wait")
-    return operation
-
-
 def _check_key_set_url(url: str) -> str:
     """Keys that come over a wire that anybody can write to are no keys: https, or this host itself."""
     if has_variable(url):

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from fairlead.spec import overlay
+from fairlead.spec.batches import Batches
 from fairlead.spec.consumption import Budget, Fairness, Idempotency, Price, RateLimit
 from fairlead.spec.deploy import Backup, Cache, Deploy, Images, Ingress, Override, Reach, Schedule, Secrets
 from fairlead.spec.engines import KServe, RayCluster
@@ -25,7 +26,7 @@ PARTS: tuple[type[BaseModel], ...] = (
     *(Spec, *ENGINES.values(), Route, Access, Keys, Jwt, Role, Gateway, Retry, Limits, Tls),
     *(RateLimit, Price, Budget, Fairness, Idempotency),
     *(Hardware, NodePool, HourPrices, Workload, Slo, Autoscaling),
-    *(Store, Postgres, Redis),
+    *(Store, Postgres, Redis, Batches),
     *(Deploy, Images, Ingress, Secrets, Cache, Schedule, Backup, Reach, Override),
     *(Monitoring, Receivers, Slack, PagerDuty, Mail),
     *(Ray, RayScaling),

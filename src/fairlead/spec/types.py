@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 from pydantic.types import Strict
 
+from fairlead.spec.batches import Batches
 from fairlead.spec.consumption import Budget, Fairness, Idempotency, Price, RateLimit
 from fairlead.spec.deploy import Deploy
 from fairlead.spec.fields import (
@@ -29,7 +30,6 @@ from fairlead.spec.fields import (
     Source,
     Text,
     Url,
-    check_served,
 )
 from fairlead.spec.infrastructure import Infrastructure
 from fairlead.spec.monitoring import Monitoring
@@ -43,9 +43,19 @@ Operation = Literal["chat", "completions", "embeddings", "responses"]
 ADMIN_OPERATIONS = ("admin:keys", "admin:status", "admin:usage")
 """What is asked of the gateway itself and of no model."""
 ALL_ADMIN = "admin:*"  # in a role: every admin operation
-RoleOperation = Annotated[
-    Literal["chat", "completions", "embeddings", "responses", "admin:keys", "admin:status", "admin:usage", "admin:*"],
-    BeforeValidator(check_served),
+BATCH = "batch"
+"""The Batch API: asked of the gateway itself too. Its rows need the operations that they ask for besides."""
+GATEWAY_OPERATIONS = (BATCH, *ADMIN_OPERATIONS)
+RoleOperation = Literal[
+    "chat",
+    "completions",
+    "embeddings",
+    "responses",
+    "batch",
+    "admin:keys",
+    "admin:status",
+    "admin:usage",
+    "admin:*",
 ]
 LOCAL_OPERATIONS: tuple[Operation, ...] = ("chat", "completions")
 """What the embedded engine speaks, and what a role may do unless it says otherwise."""
@@ -232,7 +242,7 @@ class Role(Closed):
     models: Annotated[tuple[Text, ...], Field(min_length=1)]
     """Models and routes by public name; "*" is all of them."""
     operations: Annotated[tuple[RoleOperation, ...], Field(min_length=1)] = LOCAL_OPERATIONS
-    """What it may ask of them, and admin:keys, admin:status, admin:usage or admin:* of the gateway itself."""
+    """What it may ask of them; of the gateway itself: batch, admin:keys, admin:status, admin:usage or admin:*."""
 
 
 class Access(Closed):
@@ -335,6 +345,8 @@ class Spec(Closed):
     """How much money callers may use; every budget that applies to a request has to agree."""
     fairness: Fairness | None = None
     """Who is next when the engines are full. Default: engines queue in the order of arrival."""
+    batches: Batches | None = None
+    """OpenAI's Files and Batch API. Default: there is none."""
     store: Store | None = None
     """What the replicas of the service share. Default: a folder beside this file, for a single gateway's limits."""
     hardware: Hardware | None = None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from fairlead.ops.prove import access, books, consumption, identity, stores, tls, traffic, wire
 from fairlead.ops.prove.outcome import Proof
+from fairlead.spec.batches import Batches
 from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
 from fairlead.spec.monitoring import Mail, Monitoring, PagerDuty, Receivers, Slack
 from fairlead.spec.types import OpenVinoModel, RemoteModel, Spec, VllmModel
@@ -136,6 +137,11 @@ FIELDS: Mapping[str, str] = {
     "Budget.warn_at": "test:tests/gateway/test_consumption.py",
     "Budget.warn_webhook": "test:tests/gateway/test_consumption.py",
     **dict.fromkeys((f"Fairness.{name}" for name in Fairness.model_fields), _SHARES),
+    "Spec.batches": "test:tests/batch/test_api.py",
+    **dict.fromkeys((f"Batches.{name}" for name in Batches.model_fields), "test:tests/batch/test_api.py"),
+    "Batches.concurrency": "test:tests/batch/test_lives.py",
+    "Batches.window": "test:tests/batch/test_lives.py",
+    "Batches.retention": "test:tests/batch/test_lives.py",
     "Gateway.idempotency": "idempotency",
     "Idempotency.lifetime": "test:tests/gateway/test_idempotency.py",
     "Idempotency.memory": "test:tests/gateway/test_idempotency.py",
