@@ -7,6 +7,7 @@ which the next start removes.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from fairlead.errors import UserError
 from fairlead.store.sqlite import connect, transaction
 
 MIGRATIONS = (
@@ -102,14 +104,22 @@ class BatchStore:
     """The database and the folders. For one thread at a time; every call returns when it is on the disk."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises UserError when another process has it open: two would ask every row twice."""
         self._files, self._parts = folder / "files", folder / "parts"
         for each in (self._files, self._parts):
             each.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = (folder / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise UserError("another gateway works on these batches", where=str(folder)) from None
         self._database = connect(folder / "batches.db", MIGRATIONS)
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database, and let another process have it."""
         self._database.close()
+        self._lock.close()
 
     # -- files --------------------------------------------------------------------------------------------------------
 

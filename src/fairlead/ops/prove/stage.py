@@ -34,7 +34,7 @@ MOST_REPLICAS = 2
 GRACE_S = 3.0
 EAGER = RestartPolicy(longest_wait_s=0.5)  # proofs kill gateways again and again
 GATEWAY = (sys.executable, "-m", "fairlead.gateway")
-UNLIMITED: dict[str, Any] = {"rate_limits": {}, "budgets": {}, "fairness": None}
+UNLIMITED: dict[str, Any] = {"rate_limits": {}, "budgets": {}, "fairness": None, "batches": None}
 LONG_PROMPT = "Write a long story about a ship"
 SHORT_PROMPT = "What is TTFT?"
 
