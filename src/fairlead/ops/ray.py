@@ -168,9 +168,14 @@ def own_token(layout: Layout) -> Path:
 
 
 def own_folder(layout: Layout) -> Path:
-    """Ray's sessions and sockets, of the last start only. Not in the state's folder: a socket's path must be short."""
-    digest = hashlib.sha256(str(layout.state).encode()).hexdigest()[:12]
-    folder = Path(tempfile.gettempdir()) / f"fairlead-ray-{digest}"
+    """The empty folder of a new start."""
+    folder = ray_folder(layout)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
     return folder
+
+
+def ray_folder(layout: Layout) -> Path:
+    """Ray's sessions and sockets while it runs. Not in the state's folder: a socket's path must be short."""
+    digest = hashlib.sha256(str(layout.state).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"fairlead-ray-{digest}"

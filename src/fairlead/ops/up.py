@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from fairlead.ops import runfile
 from fairlead.ops.firstkey import laptop_key
 from fairlead.ops.layout import Layout
 from fairlead.ops.place import place_for
+from fairlead.ops.ray import ray_folder
 from fairlead.ops.runfile import Run, Service
 from fairlead.ops.workers import admin_url, engines, fetch_models, gateway_workers, public_url
 from fairlead.render.gateway import gateway_config, gateway_text
@@ -171,6 +173,7 @@ def up(file: Path, environment: str | None, observer: Observer, environ: Mapping
             running.write(str(error))
             raise error from None
         layout.run_json.unlink(missing_ok=True)
+        shutil.rmtree(ray_folder(layout), ignore_errors=True)
 
 
 def user_error(raised: UserError | BaseExceptionGroup[BaseException]) -> UserError:

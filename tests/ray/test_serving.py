@@ -1,0 +1,194 @@
+"""Two Ray nodes on this machine, two models in the real vLLM: the gateway in front hides that it is Ray.
+
+The tests share one cluster and run in the order of this file; the one that kills a node is the last.
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from contract.checks import CHECKS, text_of
+from contract.endpoint import Endpoint, loopback_client
+from contract.engines import openvino
+
+from .service import Service, own_cluster, service, until
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(1200)]
+
+CANARY = "xyzzy-7431"
+PROMPTS = ("What is Fairlead?", "Who are you?", "What is a KV cache?", "What is the capital of France?", "hello")
+PAIRS = 200
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("fleet")
+    with service(folder, {"demo": "demo:v1", "other": "demo:v2"}, own_cluster(nodes=2)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    with loopback_client() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def endpoint(fleet: Service, client: httpx.Client) -> Endpoint:
+    metrics = fleet.process("ray-serve")["url"] + "/metrics"
+    return Endpoint(client, f"{fleet.url}/v1", "demo", metrics_url=metrics, api_key=fleet.key)
+
+
+@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+def test_contract(endpoint: Endpoint, check: Callable[[Endpoint], None]) -> None:
+    check(endpoint)
+
+
+def test_the_words_are_those_of_the_embedded_engine(endpoint: Endpoint, tmp_path: Path) -> None:
+    theirs = {prompt: text_of(endpoint.chat(prompt)) for prompt in PROMPTS}
+    with openvino(tmp_path) as own:
+        assert {prompt: text_of(own.chat(prompt)) for prompt in PROMPTS} == theirs
+
+
+def test_both_models_answer_and_stream_with_usage(fleet: Service, client: httpx.Client) -> None:
+    for model in ("demo", "other"):
+        answer = fleet.chat(client, model)
+        assert answer.status_code == 200, answer.text
+        usage = answer.json()["usage"]
+        streamed = fleet.chat(client, model, stream=True, stream_options={"include_usage": True})
+        assert f'"completion_tokens":{usage["completion_tokens"]}' in streamed.text.replace(" ", "")
+
+
+def test_status_shows_nodes_and_deployments(fleet: Service) -> None:
+    ray = fleet.status()["ray"]
+    assert [node["is_head"] for node in ray["nodes"]] == [True, False]
+    assert [node["resources"]["CPU"] for node in ray["nodes"]] == [2.0, 2.0]
+    deployments = {each["name"]: each for each in ray["deployments"]}
+    assert set(deployments) == {"LLMServer:demo", "LLMServer:other", "OpenAiIngress"}
+    assert all(each["replicas"] == {"RUNNING": 1} for each in deployments.values())
+    assert deployments["LLMServer:demo"]["nodes"] != deployments["LLMServer:other"]["nodes"]
+    assert (ray["state"], ray["queued"]) == ("RUNNING", 0)
+
+
+def test_nothing_listens_beyond_loopback(fleet: Service) -> None:
+    listening = {
+        (process.name(), connection.laddr.ip)
+        for process in fleet.processes()
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert len(listening) > 5
+    assert {ip for _, ip in listening} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, listening
+
+
+def test_the_cluster_asks_for_its_token(fleet: Service, client: httpx.Client) -> None:
+    dashboard = fleet.process("ray-head")["url"]
+    assert client.get(f"{dashboard}/api/serve/applications/").status_code == 401
+    assert client.put(f"{dashboard}/api/serve/applications/", json={"applications": []}).status_code == 401
+    assert client.post(f"{dashboard}/api/jobs/", json={"entrypoint": "true"}).status_code == 401
+
+
+def test_no_log_holds_a_prompt(fleet: Service, client: httpx.Client) -> None:
+    messages = [{"role": "user", "content": CANARY}]
+    assert fleet.chat(client, "demo", messages=messages).status_code == 200
+    assert fleet.chat(client, "demo", messages=messages, temperature=-1).status_code == 400
+    head = psutil.Process(fleet.process("ray-head")["pid"]).cmdline()
+    session = Path(head[head.index("--temp-dir") + 1])
+    logs = [
+        path
+        for folder in (session, fleet.folder)
+        for path in folder.rglob("*")
+        if path.suffix in (".log", ".out", ".err")
+    ]
+    assert len(logs) > 10
+    assert [path for path in logs if CANARY in path.read_text(errors="replace")] == []
+
+
+def test_the_gateway_adds_little(
+    fleet: Service, client: httpx.Client, record_property: Callable[[str, object], None]
+) -> None:
+    """Requests in turn, to Ray's own proxy and through the gateway; the figure is the median of the differences."""
+    config = (fleet.folder / ".fairlead" / "gateway.json").read_text()
+    direct = Service(fleet.folder, config.partition('"upstreams": [')[2].split('"')[1], fleet.key)
+    took: dict[Service, list[float]] = {direct: [], fleet: []}
+    for _ in range(PAIRS):
+        for way, seconds in took.items():
+            began = time.perf_counter()
+            assert way.chat(client, "demo", max_tokens=1).status_code == 200
+            seconds.append(time.perf_counter() - began)
+    added = statistics.median(ours - theirs for ours, theirs in zip(took[fleet], took[direct], strict=True))
+    base = statistics.median(took[direct])
+    record_property("added_ms", added * 1e3)
+    print(f"\nRay alone {base * 1e3:.2f} ms p50; the gateway adds {added * 1e3:.2f} ms")
+    assert added < 0.1 * base
+
+
+@dataclass
+class Caller:
+    """Asks a model without pause until told to stop, and remembers what it was told."""
+
+    running: Service
+    model: str
+    ended: threading.Event
+    answers: list[httpx.Response] = field(default_factory=list)
+
+    def __call__(self) -> None:
+        with loopback_client() as client:
+            client.timeout = httpx.Timeout(600.0)
+            while not self.ended.is_set():
+                self.answers.append(self.running.chat(client, self.model, max_tokens=24, ignore_eos=True))
+
+
+def test_a_node_that_dies_under_load_comes_back_by_itself(fleet: Service, client: httpx.Client) -> None:
+    """Requests in flight there may fail, and then cleanly; the other node's callers notice nothing."""
+    node = fleet.process("ray-node-1")
+    (lost,) = {each["id"] for each in fleet.status()["ray"]["nodes"] if not each["is_head"]}
+    placed = {each["name"]: each["nodes"] for each in fleet.status()["ray"]["deployments"]}
+    victim, survivor = ("demo", "other") if placed["LLMServer:demo"] == [lost] else ("other", "demo")
+    has_router = placed["OpenAiIngress"] == [lost]
+    ended = threading.Event()
+    callers = [Caller(fleet, model, ended) for model in (victim, survivor) for _ in range(2)]
+    threads = [threading.Thread(target=caller) for caller in callers]
+    for thread in threads:
+        thread.start()
+    try:
+        until(lambda: all(len(caller.answers) > 3 for caller in callers), "load on both models")
+        for process in [psutil.Process(node["pid"]), *psutil.Process(node["pid"]).children(recursive=True)]:
+            process.kill()
+        until(lambda: fleet.process("ray-node-1")["restarts"] == node["restarts"] + 1, "the node's restart")
+        until(lambda: recovered(fleet, lost), "all replicas, on two nodes")
+        counts = [len(caller.answers) for caller in callers]
+        until(
+            lambda: all(len(caller.answers) > count + 3 for caller, count in zip(callers, counts, strict=True)), "work"
+        )
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+    told = {
+        caller.model: [answer for each in callers if each.model == caller.model for answer in each.answers]
+        for caller in callers
+    }
+    assert told[victim][-1].status_code == 200
+    for answer in (answer for answers in told.values() for answer in answers if answer.status_code != 200):
+        assert answer.status_code >= 500
+        assert answer.json()["error"]["message"]
+        assert "Internal exception" not in answer.text
+    if not has_router:
+        assert {answer.status_code for answer in told[survivor]} == {200}
+
+
+def recovered(fleet: Service, lost: str) -> bool:
+    ray = fleet.status().get("ray") or {"state": "", "nodes": [], "deployments": []}
+    nodes = {node["id"] for node in ray["nodes"]}
+    everywhere = all(each["replicas"].get("RUNNING") == each["target"] for each in ray["deployments"])
+    return ray["state"] == "RUNNING" and len(nodes) == 2 and lost not in nodes and everywhere
