@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from fairlead.render import names
 from fairlead.render.build import Build, Object
 from fairlead.render.files import Document, Files
+from fairlead.render.flows import Flow
 from fairlead.render.workloads import Workload, workloads
 
 CLUSTER_SCOPED = frozenset(
@@ -28,10 +29,11 @@ class Fault:
 
 @dataclass(frozen=True)
 class Rendering:
-    """A build and its files, with what the checks look up."""
+    """A build and its files, the connections that they need, and what the checks look up."""
 
     build: Build
     files: Files
+    flows: Sequence[Flow]
 
     @cached_property
     def workloads(self) -> list[Workload]:

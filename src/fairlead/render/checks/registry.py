@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 
 from fairlead.errors import Problem
 from fairlead.render.build import Build
-from fairlead.render.checks import identity, placement, references, routing, scaling, security
+from fairlead.render.checks import identity, network, placement, references, routing, scaling, security
 from fairlead.render.checks.frame import Check, Fault, Rendering
 from fairlead.render.files import Files
 from fairlead.render.provenance import origin_of
+from fairlead.render.targets import flows
 
 CHECKS: Mapping[str, Check] = {
     "name": identity.names_are_taken,
@@ -37,6 +38,10 @@ CHECKS: Mapping[str, Check] = {
     "secret-in-clear": security.no_secrets,
     "restricted": security.restricted,
     "image": security.pinned_images,
+    "default-deny": network.default_deny,
+    "policy-selector": network.known_pods,
+    "flow-blocked": network.needed_is_open,
+    "flow-open": network.open_is_needed,
     "scale-target": scaling.targets,
     "scale-bounds": scaling.bounds,
     "disruption": scaling.disruption,
@@ -47,7 +52,7 @@ CHECKS: Mapping[str, Check] = {
 
 def problems(build: Build, files: Files, where: Callable[[str], str] = lambda origin: "") -> list[Problem]:
     """Everything that is wrong with what was rendered. `where` gives the place of a part of the spec."""
-    rendering = Rendering(build, files)
+    rendering = Rendering(build, files, flows(build))
     return [problem(name, fault, where) for name, check in CHECKS.items() for fault in check(rendering)]
 
 

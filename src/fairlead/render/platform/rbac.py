@@ -27,11 +27,8 @@ RULES: tuple[tuple[str, tuple[str, ...], list[str]], ...] = (
 
 
 def rbac(build: Build) -> Iterator[Part]:
-    """The engines' account, and a Role for the groups that the file names."""
+    """A Role for the groups that the file names. The accounts of pods stand beside them, and have none."""
     spec = build.spec
-    if build.plan.placements:
-        account = kube.metadata(spec, names.engine_account(spec), names.ENGINE, origin="models")
-        yield FILE, kube.service_account(account)
     groups = spec.deploy.operators if spec.deploy else ()
     if groups:
         meta = kube.metadata(spec, names.operator_role(spec), names.BASE, origin="deploy.operators")
