@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.lint.rule import rules
 from fairlead.lint.run import Report, lint
 from fairlead.ops.lint_files import files
 from lint.places import beside
@@ -42,6 +43,12 @@ def test_no_defect_is_seen_where_a_reader_sees_none(report: Report) -> None:
 
 def test_nothing_in_the_documents_fails_to_parse(report: Report) -> None:
     assert [each for each in report.findings if each.rule.startswith("L-")] == []
+
+
+def test_only_rules_that_say_so_mend(report: Report) -> None:
+    mended = {each.rule for each in report.findings if each.edit is not None}
+    assert mended
+    assert {rule for rule in mended if not rules()[rule].fixes_itself} == set()
 
 
 def test_the_good_objects_have_no_error() -> None:

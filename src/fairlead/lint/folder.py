@@ -89,6 +89,14 @@ class Folder:
                 found[id(container)] = (document, container)
         return tuple(found.values())
 
+    @cached_property
+    def _containers_of_env(self) -> dict[int, Map]:
+        return {id(entry): container for _, container in self.containers for entry in maps(container.get("env"))}
+
+    def container_of(self, entry: Map) -> Map | None:
+        """The container that an environment entry belongs to."""
+        return self._containers_of_env.get(id(entry))
+
     def pods(self) -> Iterator[tuple[Document, Map]]:
         """Every mapping that is a pod's spec."""
         for document, holder, _ in self.having("containers"):

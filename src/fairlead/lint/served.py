@@ -13,6 +13,7 @@ from fairlead.lint.folder import Folder
 from fairlead.lint.quantity import amount
 from fairlead.lint.tree import Command, Document, Map, Place, Seq, Word, as_map, dig, maps
 
+IMAGE_VERSION = re.compile(r":(?:[\w.-]*-)?v?(\d+)\.(\d+)")
 GPU_KEYS = ("nvidia.com/gpu", "gpu")
 VARIANT = re.compile(r"-(instruct|chat|hf|it|base|instruct-hf|chat-hf|v\d+(\.\d+)?)$")
 MODEL_KEYS = ("model_source", "model_id", "id", "modelURL", "model", "name")
@@ -120,6 +121,20 @@ def vllm_model(command: Command) -> Word | None:
     return None
 
 
+def servers(folder: Folder) -> Iterator[tuple[Document, Command]]:
+    """Every command that starts a vLLM server, with the document that runs it."""
+    for document, command in folder.commands():
+        if vllm_model(command) is not None or _is_server_image(document.holder, command):
+            yield document, command
+
+
+def _is_server_image(container: Map | None, command: Command) -> bool:
+    """vllm/vllm-openai with arguments only: its entrypoint is the server."""
+    image = str(as_map(container).get("image"))
+    only_args = "command" not in as_map(container) and command.words[0].text.startswith("-")
+    return only_args and bool(re.search(r"(^|/)vllm/vllm-openai[:@]", image))
+
+
 def _inference_services(folder: Folder) -> Iterator[Served]:
     """KServe's predictor with a model that comes from storage."""
     for document in folder.objects("InferenceService"):
@@ -178,6 +193,12 @@ def _plain_maps(folder: Folder) -> Iterator[Served]:
                 quantized="quantization" in owner or "quantization" in str(holder),
                 stretched="rope" in str(holder) or "hf-overrides" in str(holder),
             )
+
+
+def image_version(container: Map | None) -> tuple[int, int] | None:
+    """(major, minor) of the container's image; None where its tag is no version."""
+    found = IMAGE_VERSION.search(str(as_map(container).get("image")))
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def gpu_count(resources: Any) -> int:

@@ -117,7 +117,15 @@ class _Reader:
                 self._trees("yaml", inner, line, indent, excerpt=excerpt)
 
     def _trees(
-        self, language: str, text: str, first_line: int, indent: int, *, excerpt: bool = False, role: str = ""
+        self,
+        language: str,
+        text: str,
+        first_line: int,
+        indent: int,
+        *,
+        excerpt: bool = False,
+        role: str = "",
+        parent: Document | None = None,
     ) -> None:
         try:
             for root in _PARSERS[language](text, first_line, indent):
@@ -125,7 +133,7 @@ class _Reader:
                     self._shell(text, first_line, indent, excerpt=excerpt)
                     return
                 part = role or _role(self.path, root)
-                self._tree(Document(self.path, language, text, first_line, root, (), excerpt, part))
+                self._tree(Document(self.path, language, text, first_line, root, (), excerpt, part, parent))
         except Broken as error:
             self._broken(error, text)
 
@@ -134,7 +142,7 @@ class _Reader:
         for script in embedded.scripts(document):
             self._add(script)
         for language, text, first_line, role in embedded.texts(document):
-            self._trees(language, text, first_line, 0, excerpt=document.excerpt, role=role)
+            self._trees(language, text, first_line, 0, excerpt=document.excerpt, role=role, parent=document)
 
     def _add(self, document: Document) -> None:
         self.documents.append(document)

@@ -10,14 +10,24 @@ from fairlead.lint.rules import (
     claims,
     clouds,
     cluster,
+    gateways,
     kserve,
+    kserve_webhook,
+    kuberay,
     monitoring,
     pipelines,
     python_code,
     ray,
     scripts,
+    secrets,
+    serve_config,
     vllm,
+    vllm_settings,
+    workloads,
 )
 
-MODULES = (ray, kserve, vllm, cluster, scripts, clouds, capacity, monitoring, pipelines, python_code, claims)
+MODULES = (
+    ray, serve_config, kuberay, kserve, kserve_webhook, vllm, vllm_settings, cluster, workloads, scripts, secrets,
+    clouds, capacity, monitoring, pipelines, python_code, claims, gateways,
+)  # fmt: skip
 CHECKS: Mapping[str, Check] = {rule: check for module in MODULES for rule, check in module.CHECKS.items()}

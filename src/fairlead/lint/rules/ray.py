@@ -92,7 +92,9 @@ def hand_made_placement(folder: Folder) -> Iterator[Hit]:
                 also = f", with {cpus:g} CPUs beside the engine's own bundles" if cpus >= 2 else ""
                 yield hit(document, options, "resources", f"the model is placed by the custom resource {names}{also}")
     for variable in folder.variables:
-        if variable.name == "CUDA_VISIBLE_DEVICES" and "ray" in str(_image_near(folder, variable.holder)):
+        if variable.name == "CUDA_VISIBLE_DEVICES" and "ray" in str(
+            as_map(folder.container_of(variable.holder)).get("image")
+        ):
             yield hit(
                 variable.document, variable.holder, variable.key, "CUDA_VISIBLE_DEVICES is set by hand; Ray sets it"
             )
@@ -157,15 +159,6 @@ def _mounted_files(folder: Folder, service: Document) -> set[str]:
 
 def _is_llm_deployment(document: Document) -> bool:
     return isinstance(document.root, Map) and "model_loading_config" in document.root
-
-
-def _image_near(folder: Folder, entry: Map) -> Any:
-    """The image of the container that an environment entry belongs to."""
-    for _, container in folder.containers:
-        listed = container.get("env")
-        if isinstance(listed, list) and any(each is entry for each in listed):
-            return container.get("image")
-    return ""
 
 
 CHECKS: Mapping[str, Check] = {

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from fairlead.lint.finding import Hit
+from fairlead.lint.finding import Hit, Severity
 from fairlead.lint.folder import Folder, hit
 from fairlead.lint.rule import Check
+from fairlead.lint.served import image_version
+from fairlead.lint.tree import Map, Place
 
+LAST_V0 = (0, 11)  # the release that removed it
 SQUEEZELLM = re.compile(r"\bsqueezellm\b")
 
 
@@ -16,7 +19,9 @@ def engine_v0(folder: Folder) -> Iterator[Hit]:
     """D-05: the switch back to an engine that is gone."""
     for variable in folder.variables:
         if variable.name == "VLLM_USE_V1" and str(variable.value) in ("0", "False"):
-            yield hit(variable.document, variable.holder, variable.key, "VLLM_USE_V1=0 asks for an engine that is gone")
+            message = "VLLM_USE_V1=0 asks for an engine that is gone"
+            place: Place = variable.holder.place(variable.key)
+            yield Hit(variable.document.file, *place, message, severity=_severity(folder, variable.holder))
 
 
 def eager_for_latency(folder: Folder) -> Iterator[Hit]:
@@ -47,6 +52,12 @@ def trusts_remote_code(folder: Folder) -> Iterator[Hit]:
             found = word.text.find("--trust-remote-code")
             if found >= 0 and not command.name.startswith("#"):
                 yield Hit(document.file, word.line, word.column + found, "code from the model's repository is executed")
+
+
+def _severity(folder: Folder, entry: Map) -> Severity:
+    """An error, unless the container's image is a vLLM that still had the engine."""
+    version = image_version(folder.container_of(entry))
+    return "warning" if version is not None and version < LAST_V0 else "error"
 
 
 CHECKS: Mapping[str, Check] = {
