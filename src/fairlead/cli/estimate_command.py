@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ import typer
 from fairlead.catalog.hf_config import shape_of
 from fairlead.catalog.models import ModelShape
 from fairlead.cli.files import rows_of, text_of
+from fairlead.cli.report_file import write_report
 from fairlead.cli.show import console, table
 from fairlead.errors import EXIT_FAILED, Problem, UserError
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from fairlead.plan.constants import Fit
     from fairlead.plan.deployment import Deployment
     from fairlead.plan.estimate import Estimate, Queue
+    from fairlead.plan.report.page import Section
     from fairlead.plan.traffic import Traffic
 
 CONSTANTS = typer.Option("--constants", help="Constants of your own, written by `plan calibrate`.")
@@ -49,6 +52,7 @@ def estimate(
     batch: Annotated[Path | None, typer.Option("--batch", help="A table of questions (CSV).")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where the answers of --batch go (CSV).")] = None,
     constants: Annotated[Path | None, CONSTANTS] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a report with plots to this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Estimate throughput and latency of a model on accelerators. Exit code 1 if it does not fit.
@@ -60,6 +64,8 @@ def estimate(
 
     known = shipped() if constants is None else parse(text_of(constants))
     if batch is not None:
+        if html is not None:
+            raise UserError("--html is a report of one deployment, not of a table", hint="leave out --batch")
         answer_table(batch, out, known)
         return
     if not model or not gpu:
@@ -75,6 +81,8 @@ def estimate(
         show(made)
     if not made.fits:
         raise typer.Exit(EXIT_FAILED)
+    if html is not None:
+        write_report(html, made.plan.title, "fairlead plan estimate", report_sections(made, wish, known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +158,20 @@ def traffic_of(wish: Wish) -> Traffic:
     )
 
 
+def report_sections(made: Estimate, wish: Wish, known: Fit) -> Iterator[Section]:
+    """All that is known of the estimate; a day only where requests come by themselves."""
+    from fairlead.plan.autoscale.engine_model import Slo
+    from fairlead.plan.report.day import day_engine, day_section
+    from fairlead.plan.report.estimated import sections
+
+    traffic = traffic_of(replace(wish, concurrency="") if wish.concurrency == "max" else wish)
+    days: list[Section] = []
+    if traffic.rate is not None:
+        slo = Slo()
+        days = [day_section(day_engine(made.plan, traffic, known, slo), traffic, slo)]
+    yield from sections(made, traffic, known, days)
+
+
 def answer_table(batch: Path, out: Path | None, known: Fit) -> None:
     """The batch form."""
     from fairlead.plan.batch import COLUMNS, answers
@@ -223,7 +245,8 @@ def show(made: Estimate) -> None:
     rate = f"{speed.requests_per_s:.2f} requests/s, {speed.output_tokens_per_s:.0f} output tokens/s"
     if made.queue is not None:
         screen.print(queue_text(made.queue), markup=False)
-    screen.print(f"{rate} (80 %: {speed.low:.0f} to {speed.high:.0f}; {made.confidence})", markup=False)
+    interval = f"80 %: {speed.low:.0f} to {speed.high:.0f}" if speed.low < speed.high else "all that comes"
+    screen.print(f"{rate} ({interval}; {made.confidence})", markup=False)
     shown = table(("ms", "mean", "p50", "p95", "p99"), numbers=("mean", "p50", "p95", "p99"))
     for name, values in (("TTFT", speed.ttft_ms), ("TPOT", speed.tpot_ms), ("E2E", speed.e2e_ms)):
         shown.add_row(name, *(f"{value:.1f}" for value in values.values()))

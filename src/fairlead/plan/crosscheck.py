@@ -11,7 +11,7 @@ from typing import Any
 
 from fairlead.plan.deployment import Deployment
 from fairlead.plan.estimate import Estimate
-from fairlead.plan.memory import division_refusals, gib, memory
+from fairlead.plan.memory import Memory, division_refusals, gib, memory
 
 FAR = 1.5  # times more or less: closer numbers are one rule of thumb
 
@@ -44,8 +44,8 @@ def utilization(made: Estimate) -> Iterator[Disagreement]:
     low, high = row("gpu_memory_utilization", made.plan)["range"]
     if low <= made.plan.utilization <= high:
         return
-    room = memory(replace(made.plan, utilization=high), context=made.memory.context)
-    fit = f"at {high:g} the KV cache holds {room.sequences} x {room.context} tokens, here {made.memory.sequences}"
+    room, here = room_of(made, replace(made.plan, utilization=high)), room_of(made, made.plan)
+    fit = f"at {high:g} the KV cache holds {room.sequences} x {room.context} tokens, here {here.sequences}"
     why = fit if room.sequences else f"at {high:g} it does not fit: {room.sum_text()}"
     yield Disagreement("gpu_memory_utilization", f"{low:g} to {high:g}", f"{made.plan.utilization:g}", why)
 
@@ -57,13 +57,13 @@ def parallelism(made: Estimate) -> Iterator[Disagreement]:
         return
     other = replace(made.plan, tp=size)
     refused = [problem.message for problem in division_refusals(other)]
-    room = memory(other, context=made.memory.context)
+    room, here = room_of(made, other), room_of(made, made.plan)
     if refused:
         why = refused[0]
     elif room.sequences < 1:
         why = f"it does not fit: {room.sum_text()}"
     else:
-        why = f"{size} GPUs hold {room.sequences} x {room.context} tokens, {made.plan.tp} hold {made.memory.sequences}"
+        why = f"{size} GPUs hold {room.sequences} x {room.context} tokens, {made.plan.tp} hold {here.sequences}"
     yield Disagreement("tensor_parallel_size", str(size), str(made.plan.tp), why)
 
 
@@ -72,7 +72,8 @@ def sequences(made: Estimate) -> Iterator[Disagreement]:
     most = row("batch", made.plan)["max_num_seqs"]
     if not apart(most, made.running):
         return
-    holds = f"the KV cache holds {made.memory.sequences} x {made.memory.context} tokens"
+    here = room_of(made, made.plan)
+    holds = f"the KV cache holds {here.sequences} x {here.context} tokens"
     why = f"{holds}: more lose their place in it" if most > made.running else f"{holds}: the rest of it stays empty"
     yield Disagreement("max_num_seqs", str(most), str(made.running), why)
 
@@ -82,7 +83,7 @@ def tokens(made: Estimate) -> Iterator[Disagreement]:
     most = row("batch", made.plan)["max_num_batched_tokens"]
     if not apart(most, made.plan.tokens):
         return
-    room = memory(replace(made.plan, tokens=most), context=made.memory.context)
+    room = room_of(made, replace(made.plan, tokens=most))
     why = f"activations take {gib(room.activations)} a GPU, here {gib(made.memory.activations)}"
     yield Disagreement("max_num_batched_tokens", str(most), str(made.plan.tokens), why)
 
@@ -93,6 +94,11 @@ def ongoing(made: Estimate) -> Iterator[Disagreement]:
     if target > made.running:
         why = f"a replica runs {made.running} at once: {target - made.running} wait before another replica is asked for"
         yield Disagreement("target_ongoing_requests", str(target), f"at most {made.running}", why)
+
+
+def room_of(made: Estimate, plan: Deployment) -> Memory:
+    """The memory of another deployment for requests as long as the load's are in the mean."""
+    return memory(plan, context=made.load.prompt + made.load.output)
 
 
 def apart(one: float, other: float) -> bool:

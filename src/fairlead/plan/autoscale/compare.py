@@ -64,8 +64,13 @@ def compare(trace: Trace, derived: Thresholds, bounds: Bounds, names: Sequence[s
 
 def run(trace: Trace, derived: Thresholds, policy: Policy, bounds: Bounds, seed: int) -> Result:
     """One policy's result. The same arguments give the same result."""
+    outcome = simulate(trace, derived.promise.engine, policy, bounds, np.random.default_rng(seed))
+    return result_of(trace, derived, policy, bounds, outcome)
+
+
+def result_of(trace: Trace, derived: Thresholds, policy: Policy, bounds: Bounds, outcome: Outcome) -> Result:
+    """What one simulation came to."""
     engine, slo = derived.promise.engine, derived.promise.slo
-    outcome = simulate(trace, engine, policy, bounds, np.random.default_rng(seed))
     good = attained(outcome, slo)
     window = (trace.arrival_s / WORST_S).astype(np.int64)
     count = np.bincount(window)
