@@ -64,14 +64,10 @@ def estimate(
 
     known = shipped() if constants is None else parse(text_of(constants))
     if batch is not None:
-        if html is not None:
-            raise UserError("--html is a report of one deployment, not of a table", hint="leave out --batch")
-        answer_table(batch, out, known)
+        answer_table(batch, out, html, known)
         return
     if not model or not gpu:
-        raise UserError(
-            "estimate needs a model and --gpu, or --batch", hint="fairlead plan estimate Llama-3.1-8B --gpu L4"
-        )
+        raise UserError("estimate needs a model and --gpu, or --batch", hint="plan estimate Llama-3.1-8B --gpu L4")
     asked = deployment(shape(model), gpu, dtype=dtype, engine_name=engine, n_gpus=gpus, tp=tp, pp=pp, kv_dtype=kv_dtype)
     wish = Wish(isl, osl, concurrency, rate, burstiness, trace, sizes, (prompt_p95, output_p95), prefix_share, seed)
     made = answered(asked, wish, known)
@@ -172,10 +168,12 @@ def report_sections(made: Estimate, wish: Wish, known: Fit) -> Iterator[Section]
     yield from sections(made, traffic, known, days)
 
 
-def answer_table(batch: Path, out: Path | None, known: Fit) -> None:
+def answer_table(batch: Path, out: Path | None, html: Path | None, known: Fit) -> None:
     """The batch form."""
     from fairlead.plan.batch import COLUMNS, answers
 
+    if html is not None:
+        raise UserError("--html is a report of one deployment, not of a table", hint="leave out --batch")
     if out is None:
         raise UserError("--batch needs --out")
     made = list(answers(rows_of(batch), known))
