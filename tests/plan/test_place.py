@@ -158,11 +158,21 @@ def test_a_shape_is_named_or_read(tmp_path: Path) -> None:
 def test_the_documents_own_example_is_refused_with_the_sum_and_a_way_out() -> None:
     """Llama-3.1-8B in bf16 with 16k tokens on g4dn.xlarge: one T4 of 16 GB, that has no bf16 either."""
     t4 = {"pools": {"t4": {"instance": "g4dn.xlarge"}}}
-    subject, text = problem(t4, pool="t4", max_model_len=16384)
-    assert subject == "models.llama"
-    assert "15.0 GiB weights" in text
-    assert "13.1 GiB (90% of 14.6 GiB) a GPU" in text
-    assert "fits: Llama-3.1-8B" in text
+    with pytest.raises(UserError) as refused:
+        planned(t4, pool="t4", max_model_len=16384, dtype="bfloat16")
+    no_bf16, too_large = refused.value.problems
+    assert {no_bf16.subject, too_large.subject} == {"models.llama"}
+    assert no_bf16.message == "T4 has no bf16"
+    assert "15.0 GiB weights" in too_large.message
+    assert "= 18.1 GiB > 13.1 GiB (90% of 14.6 GiB) a GPU" in too_large.message
+    assert "Llama-3.1-8B bf16 on 1 x L4 (tp 1)" in too_large.hint
+    assert "cheapest here: g6.xlarge (1 x L4), 0.80 USD/h" in too_large.hint
+
+
+def test_16_bits_are_fp16_where_there_is_no_bf16_and_none_is_asked_for() -> None:
+    t4 = {"pools": {"t4": {"instance": "g4dn.12xlarge"}}}
+    made = only(planned(t4, pool="t4", max_model_len=4096, slo=None, workload=None, replicas=1))
+    assert made.deployment.quantization.name == "fp16"
 
 
 def test_an_slo_that_nothing_keeps_is_refused() -> None:

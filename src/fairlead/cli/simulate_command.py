@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
@@ -85,6 +85,9 @@ class Question:
 
 
 def simulate(
+    file: Annotated[
+        Path | None, typer.Argument(help="A file whose planned models take the place of an engine.")
+    ] = None,
     model: Annotated[str, typer.Option(help="A model of the catalog; Llama-3.1-8B in fp8 on L4 when left out.")] = "",
     gpu: Annotated[str, typer.Option(help="An accelerator of the catalog.")] = "L4",
     tp: Annotated[int, typer.Option(min=1, help="Tensor parallel size of a replica.")] = 1,
@@ -115,24 +118,33 @@ def simulate(
 
     Example: fairlead plan simulate --day servegen-reasoning --requests 700000
     """
+    from fairlead.cli.simulate_file import Planned, planned
     from fairlead.plan.autoscale.engine_model import Slo
     from fairlead.plan.autoscale.fleet import Spot
 
     names = chosen(policy or [])
+    if file is not None:
+        tell(planned(file, Planned(model, day, burstiness, schedule or [], seed)), names, jobs, as_json=as_json)
+        return
     slo = checked_slo(Slo(duration("--ttft", ttft), duration("--tpot", tpot), attainment))
     asked = asked_trace(trace, day, lengths, Chance(requests, burstiness, seed))
     wish = Wish(model, gpu, tp, dtype, engine, price, duration("--startup", startup))
     serving = asked_engine(wish, asked, slo)
     floors = tuple(floor(text) for text in schedule or ())
     spot = Spot(spot_share, spot_price, spot_reclaims)
-    question = posed(asked, serving, slo, Limits(least, most, floors, spot), seed)
-    results = list(answers(question, names, jobs))
-    if as_json:
-        typer.echo(json.dumps(as_object(question, results)))
-        return
-    for line in introduction(asked, question.derived):
-        console().print(line)
-    console().print(shown(results))
+    tell([posed(asked, serving, slo, Limits(least, most, floors, spot), seed)], names, jobs, as_json=as_json)
+
+
+def tell(questions: Iterable[Question], names: Sequence[str], jobs: int, *, as_json: bool) -> None:
+    """Answer and print one question after the other."""
+    for question in questions:
+        results = list(answers(question, names, jobs))
+        if as_json:
+            typer.echo(json.dumps(as_object(question, results)))
+            continue
+        for line in introduction(question.trace, question.derived):
+            console().print(line)
+        console().print(shown(results))
 
 
 def asked_engine(wish: Wish, trace: Trace, slo: Slo) -> EngineModel:

@@ -26,13 +26,15 @@ ASSUMED = Workload(rate="0.001/s", prompt=1024, output=256)
 class Ask:
     """One model. `tp`, `seqs` and `replicas` are None where the plan is free; `dtype` as the catalog names it.
 
-    `quantizations` are those that may be chosen, the first as the weights are. Without a workload `rate` is 0 and
+    `quantizations` are those that may be chosen, the first as the weights are; `auto_dtype`: 16 bits may be fp16 where
+    an accelerator has no bf16. Without a workload `rate` is 0 and
     `lengths` are ASSUMED.
     """
 
     name: str
     shape: ModelShape
     quantizations: tuple[str, ...]
+    auto_dtype: bool
     context: int
     tp: int | None
     seqs: int | None
@@ -72,6 +74,7 @@ def ask(name: str, model: VllmModel, shape: ModelShape) -> Ask:
         name=name,
         shape=shape,
         quantizations=(stored(model, shape), *(each for each in model.may_quantize if each != stored(model, shape))),
+        auto_dtype=model.dtype == "auto",
         context=context,
         tp=model.tensor_parallel_size if "tensor_parallel_size" in written else None,
         seqs=model.max_num_seqs if "max_num_seqs" in written else None,

@@ -15,6 +15,7 @@ from fairlead.plan.deployment import Deployment
 from fairlead.plan.memory import memory
 
 ENGINE_START_S = 60.0  # imports, compilation and graph capture of vLLM
+NODE_START_S = 120.0  # from asking a cloud for a GPU node until it takes pods, image included
 READ_BYTES_S = 0.25e9  # weights from a network disk or a bucket
 SEED = 0
 

@@ -15,6 +15,7 @@ from fairlead.plan.constants import Fit
 from fairlead.plan.deployment import Deployment, deployment, sixteen_bits
 from fairlead.plan.memory import refusals
 
+Refusal = tuple[Deployment, tuple[Problem, ...]]
 TP_SIZES = (1, 2, 4, 8, 16)
 
 
@@ -46,14 +47,15 @@ class Option:
     rate: float
 
 
-def options(ask: Ask, sites: Sequence[Site], known: Fit) -> tuple[list[Option], list[tuple[Deployment, Problem]]]:
-    """What fits, and for everything else the first reason why it does not."""
-    found, refused = [], []
+def options(ask: Ask, sites: Sequence[Site], known: Fit) -> tuple[list[Option], list[Refusal]]:
+    """What fits, and for everything else why it does not."""
+    found: list[Option] = []
+    refused: list[Refusal] = []
     for site in sites:
         for plan in deployments(ask, site):
-            problem = next(refusals(plan, context=ask.context), None)
-            if problem:
-                refused.append((plan, problem))
+            problems = tuple(refusals(plan, context=ask.context))
+            if problems:
+                refused.append((plan, problems))
                 continue
             engine = engine_of(ask, plan, known)
             told = replace(plan, seqs=engine.max_sequences, tokens=max(engine.batched_tokens, engine.max_sequences))
@@ -69,7 +71,7 @@ def deployments(ask: Ask, site: Site) -> Iterator[Deployment]:
             if tp > gpus:
                 continue
             plan = deployment(ask.shape, site.instance.gpu, tp=tp, utilization=ask.utilization, seqs=ask.seqs)
-            yield replace(plan, quantization=quantization(runnable(name, plan)))
+            yield replace(plan, quantization=quantization(runnable(name, plan) if ask.auto_dtype else name))
 
 
 def runnable(name: str, plan: Deployment) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fairlead.errors import Problem, UserError
 from fairlead.plan.ask import Ask
 from fairlead.plan.constants import Fit
-from fairlead.plan.deployment import Deployment
 from fairlead.plan.market import MONTH_H, offered
-from fairlead.plan.options import Option, Site, options
+from fairlead.plan.options import Option, Refusal, Site, options
 from fairlead.plan.pools import nodes_for, spec_pools
 from fairlead.plan.search import Choice, Simulated, cheapest
 from fairlead.plan.service import Pool
@@ -50,7 +49,7 @@ def placing(asked: Sequence[Ask], hardware: Hardware, known: Fit, seen: Simulate
     for ask in asked:
         found[ask.name], refused = options(ask, sites(ask, hardware, pools), known)
         if not found[ask.name]:
-            problems.append(unplaceable(ask, refused))
+            problems += unplaceable(ask, refused, hardware, known)
     if problems:
         raise UserError(problems=problems)
     work = Placing(hardware=hardware, pools=pools, options=found, seen={} if seen is None else seen)
@@ -102,15 +101,33 @@ def sites(ask: Ask, hardware: Hardware, pools: Mapping[str, Pool]) -> list[Site]
     ]
 
 
-def unplaceable(ask: Ask, refused: Sequence[tuple[Deployment, Problem]]) -> Problem:
-    """Why nothing holds the model: the sum of the nearest miss, and what would do."""
+def unplaceable(ask: Ask, refused: Sequence[Refusal], hardware: Hardware, known: Fit) -> list[Problem]:
+    """Why nothing holds the model: every reason of the nearest miss, and what would do."""
     subject = f"models.{ask.name}"
     if not refused:
-        return Problem("there is no accelerator to put it on", subject=subject, hint="hardware.instances or a pool")
-    plan, problem = max(refused, key=lambda pair: pair[0].tp * pair[0].gpu.usable_gib)
-    works = suggestions(plan, context=ask.context)
-    hint = "; ".join(part for part in (problem.hint, f"fits: {', '.join(works)}" if works else "") if part)
-    return Problem(problem.message, subject=subject, hint=hint)
+        hint = "hardware.instances, or a pool with accelerators"
+        return [Problem("there is no accelerator to put it on", subject=subject, hint=hint)]
+    plan, problems = max(refused, key=lambda pair: pair[0].tp * pair[0].gpu.usable_gib)
+    ways = [f"fits: {', '.join(works)}" for works in [suggestions(plan, context=ask.context)] if works]
+    ways += [f"cheapest here: {way}" for way in [cheapest_machine(ask, hardware, known)] if way]
+    last = problems[-1]
+    hints = [*(part for part in [last.hint] if part), *ways]
+    found = [*problems[:-1], Problem(last.message, hint="; ".join(hints))]
+    return [Problem(each.message, subject=subject, hint=each.hint) for each in found]
+
+
+def cheapest_machine(ask: Ask, hardware: Hardware, known: Fit) -> str:
+    """The instance on offer with the lowest price that holds a replica in some way; empty where none does."""
+    free = replace(ask, tp=None, auto_dtype=True)
+    fitting = [
+        site
+        for site in (Site(pool="", instance=each, spot=False) for each in offered(hardware))
+        if options(free, [site], known)[0]
+    ]
+    best = min(fitting, key=lambda site: (site.usd_hour, site.instance.name), default=None)
+    if best is None:
+        return ""
+    return f"{best.instance.name} ({best.instance.gpus} x {best.instance.gpu}), {best.usd_hour:.2f} USD/h"
 
 
 def too_slow(ask: Ask, found: Sequence[Option]) -> Problem:
