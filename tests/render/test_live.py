@@ -17,11 +17,11 @@ from typing import Any
 import httpx
 import pytest
 
-from engine.openvino.openvino_worker import answers, wait_for
 from fairlead.engine.commands import Openvino, openvino_command
 from fairlead.engine.source import fetch
 from fairlead.store.postgres_keys import PostgresKeys
 from gateway.harness import Gateway, free_port
+from gateway.upstream import eventually
 from servers.postgres import postgres
 from servers.redis import redis_server
 
@@ -56,14 +56,21 @@ def engines(folder: Path) -> Iterator[dict[str, str]]:
     urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     try:
         for process, url in zip(started, urls.values(), strict=True):
-            with httpx.Client(base_url=url, trust_env=False) as client:
-                wait_for(partial(answers, client, process), START_S)
+            assert eventually(partial(answers, url, process), within_s=START_S), f"{url} does not answer"
         yield urls
     finally:
         for process in started:
             process.terminate()
         for process in started:
             process.wait(20)
+
+
+def answers(url: str, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None, f"the engine ended with {process.returncode}"
+    try:
+        return httpx.get(f"{url}/health", trust_env=False, verify=False).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def command(weights: Path, name: str, port: int, cache: Path) -> tuple[str, ...]:
