@@ -89,6 +89,8 @@ PARTS: Mapping[str, type[BaseModel]] = {
     "deploy.overrides": deploy.Override,
     "deploy.ray": engines.RayCluster,
     "deploy.kserve": engines.KServe,
+    "deploy.llmd": engines.LlmD,
+    "deploy.disaggregate.MODEL": engines.Disaggregation,
 }
 VARIABLES: Mapping[str, str] = {
     "FAIRLEAD_API_KEY": "The key that `fairlead chat` calls with. On a laptop `up` has made one.",

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from fairlead.render import names
 from fairlead.render.build import Build
-from fairlead.spec.deploy import Deploy
+from fairlead.spec.deploy import PRIVATE_NETWORKS, Deploy
 from fairlead.spec.types import RemoteModel, Spec
 
 TCP, UDP = "TCP", "UDP"
+API_PORTS = (("TCP", 443), ("TCP", 6443))
 GATEWAY_LABEL = "gateway.networking.k8s.io/gateway-name"  # on the pods of a Gateway, by the Gateway API (GEP-1762)
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"  # the API server sets it on every namespace
 INTERNET = "0.0.0.0/0"
@@ -152,6 +153,12 @@ def weights(build: Build, component: str) -> Iterator[Flow]:
 def short(network: str) -> str:
     """A network as part of a name."""
     return re.sub(r"[^0-9a-f]+", "-", network).strip("-")
+
+
+def api_server(pods: Pods, why: str) -> Iterator[Flow]:
+    """Kubernetes' own API. At which address it answers, each cloud decides."""
+    for number, network in enumerate((*PRIVATE_NETWORKS, INTERNET)):
+        yield Flow(f"{pods.component}-api-{number}", pods, Addresses(network), API_PORTS, why)
 
 
 def internet(name: str, source: Peer, why: str) -> Flow:

@@ -34,6 +34,8 @@ BASE = "base"  # components
 GATEWAY = "gateway"
 ENGINE = "engine"
 RAY_HEAD = "ray-head"
+PICKER = "picker"
+WORKER = "engine-worker"
 BATCH = "batch"
 
 PUBLIC_PATHS = ("/v1", "/admin")

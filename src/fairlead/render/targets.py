@@ -9,7 +9,7 @@ from fairlead.plan.service import ServicePlan
 from fairlead.render import names
 from fairlead.render.build import Build, Part, Renderer
 from fairlead.render.cluster import Scaled, Upstream, cluster_gateway, rendered_models
-from fairlead.render.engines import kserve, kuberay
+from fairlead.render.engines import inference_gateway, kserve, kuberay, llmd
 from fairlead.render.engines.account import account
 from fairlead.render.engines.ray_flows import ray_flows
 from fairlead.render.engines.vllm import vllm
@@ -52,7 +52,7 @@ class Target:
     upstream: Callable[[Spec, str], Upstream]
     renderers: tuple[Renderer, ...] = ()
     flows: Flows | None = None
-    scaled: Callable[[Spec, str], Scaled | None] | None = None
+    scaled: Callable[[Build, str], Scaled | None] | None = None
 
 
 def plain_service(spec: Spec, model: str) -> Upstream:
@@ -60,9 +60,9 @@ def plain_service(spec: Spec, model: str) -> Upstream:
     return Upstream(service=names.engine(spec, model))
 
 
-def deployment(spec: Spec, model: str) -> Scaled:
+def deployment(build: Build, model: str) -> Scaled:
     """A Deployment of the model's own name."""
-    return Scaled(kind="Deployment", name=names.engine(spec, model))
+    return Scaled(kind="Deployment", name=names.engine(build.spec, model))
 
 
 TARGETS: Mapping[str, Target] = {
@@ -78,6 +78,13 @@ TARGETS: Mapping[str, Target] = {
         upstream=kuberay.upstream,
         renderers=(account, kuberay.kuberay),
         flows=ray_flows,
+    ),
+    "llm-d": Target(
+        summary="a pool of engines for each model, behind llm-d's endpoint picker",
+        upstream=inference_gateway.upstream,
+        renderers=(account, llmd.llmd),
+        flows=llmd.flows,
+        scaled=llmd.scaled,
     ),
     "vllm": Target(
         summary="a Deployment of vLLM for each model",

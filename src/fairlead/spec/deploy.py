@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from fairlead.spec.consumption import Timezone
-from fairlead.spec.engines import KServe, RayCluster
+from fairlead.spec.engines import Disaggregation, KServe, LlmD, RayCluster
 from fairlead.spec.fields import Closed, Count, Label, ModelName, Port, Text
 from fairlead.spec.problems import FieldError
 from fairlead.units import Bytes, Seconds
@@ -200,3 +200,7 @@ class Deploy(Closed):
     """What a Ray cluster needs besides; only for target kuberay."""
     kserve: KServe = KServe()
     """How models stand on KServe; only for target kserve."""
+    llmd: LlmD = LlmD()
+    """How llm-d is reached; only for target llm-d."""
+    disaggregate: Mapping[ModelName, Disaggregation] = Field(default_factory=dict)
+    """Models whose prompts are read by pods of their own; only for target llm-d."""

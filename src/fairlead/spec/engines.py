@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic.types import Strict
 
-from fairlead.spec.fields import Closed, Label
+from fairlead.spec.fields import Closed, Count, Label
 from fairlead.spec.problems import FieldError
 
 
@@ -44,3 +44,19 @@ class KServe(Closed):
     """Put the gateway before each InferenceService as well, for callers who come by KServe's own URL."""
     ingress_namespace: Label = "istio-system"
     """Namespace of the proxies that Knative receives requests by; only for models that scale to zero."""
+
+
+class LlmD(Closed):
+    """How llm-d is reached."""
+
+    gateway_class: Literal["istio", "kgateway"] = "istio"
+    """GatewayClass that can ask an endpoint picker, and whose Services are known by name."""
+
+
+class Disaggregation(Closed):
+    """Prefill and decode of a model in pods of their own, on target llm-d."""
+
+    prefill: Count = Field(ge=1, le=256)
+    """Replicas that read prompts; they are on top of the model's own, which write answers."""
+    min_prompt: Count = Field(512, ge=1)
+    """Tokens of a prompt that no cache knows, from which on it is worth the way."""

@@ -13,7 +13,7 @@ from fairlead.spec import overlay, variables, yaml
 from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
 from fairlead.spec.crosscheck import crosscheck
 from fairlead.spec.deploy import Backup, Cache, Deploy, Images, Ingress, Override, Reach, Schedule, Secrets
-from fairlead.spec.engines import KServe, RayCluster
+from fairlead.spec.engines import Disaggregation, KServe, LlmD, RayCluster
 from fairlead.spec.monitoring import Mail, Monitoring, PagerDuty, Receivers, Slack
 from fairlead.spec.planning import Autoscaling, Hardware, HourPrices, NodePool, Slo, Workload
 from fairlead.spec.problems import Finding, Path, dotted, from_pydantic
@@ -147,6 +147,8 @@ _PARTS: dict[Path, type[BaseModel]] = {
     ("deploy", "overrides", "*"): Override,
     ("deploy", "ray"): RayCluster,
     ("deploy", "kserve"): KServe,
+    ("deploy", "llmd"): LlmD,
+    ("deploy", "disaggregate", "*"): Disaggregation,
 }
 
 

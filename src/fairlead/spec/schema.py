@@ -12,7 +12,7 @@ from fairlead.spec import overlay
 from fairlead.spec.batches import Batches
 from fairlead.spec.consumption import Budget, Fairness, Idempotency, Price, RateLimit
 from fairlead.spec.deploy import Backup, Cache, Deploy, Images, Ingress, Override, Reach, Schedule, Secrets
-from fairlead.spec.engines import KServe, RayCluster
+from fairlead.spec.engines import Disaggregation, KServe, LlmD, RayCluster
 from fairlead.spec.infrastructure import Infrastructure
 from fairlead.spec.monitoring import Mail, Monitoring, PagerDuty, Receivers, Slack
 from fairlead.spec.planning import Autoscaling, Hardware, HourPrices, NodePool, Slo, Workload
@@ -31,7 +31,7 @@ PARTS: tuple[type[BaseModel], ...] = (
     *(Monitoring, Receivers, Slack, PagerDuty, Mail),
     *(Ray, RayScaling),
     Infrastructure,
-    *(RayCluster, KServe),
+    *(RayCluster, KServe, LlmD, Disaggregation),
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,13 @@ def written(made: Files | Iterable[Part], folder: Path) -> Path:
     return folder
 
 
-def judged(made: Files, folder: Path, *outside: str) -> None:
-    """No problem for the schemas of the cluster's kinds, nor for the rules of core kinds."""
-    manifests = written(made, folder) / "manifests"
-    judge("crds", manifests)
-    judge("core", manifests, *(word for name in (*OUTSIDE, *outside) for word in ("--external", name)))
+def judged(made: Mapping[str, Files], folder: Path, *outside: str) -> None:
+    """No problem for the schemas of the cluster's kinds, nor for the rules of core kinds, each rendering by itself."""
+    for name, each in made.items():
+        written(each, folder / name)
+        external = [word for thing in (*OUTSIDE, *outside) for word in ("--external", thing)]
+        judge("core", folder / name / "manifests", *external)
+    judge("crds", folder)
 
 
 def objects(made: Files, kind: str) -> list[Object]:

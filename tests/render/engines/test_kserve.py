@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from fairlead.render import names
 from fairlead.render.build import Build, Object
 from fairlead.render.engines import kserve
@@ -41,9 +39,9 @@ def predictor(build: Build | None = None, name: str = LLAMA) -> Object:
     return dict(named(made, "InferenceService", name)["spec"]["predictor"])
 
 
-@pytest.mark.parametrize("build", [built(target="kserve"), asleep(), guarded()], ids=["standard", "knative", "guarded"])
-def test_the_judges_find_nothing(build: Build, tmp_path: Path) -> None:
-    judged(parts(kserve.kserve, build), tmp_path, *GATEWAY)
+def test_the_judges_find_nothing(tmp_path: Path) -> None:
+    builds = {"standard": built(target="kserve"), "knative": asleep(), "guarded": guarded()}
+    judged({name: parts(kserve.kserve, build) for name, build in builds.items()}, tmp_path, *GATEWAY)
 
 
 def test_the_engine_is_the_one_that_plain_vllm_runs() -> None:

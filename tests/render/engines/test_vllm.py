@@ -39,7 +39,7 @@ def engine_of(build: Build | None = None) -> dict[str, Any]:
 
 
 def test_the_judges_find_nothing(tmp_path: Path) -> None:
-    judged(parts(vllm), tmp_path)
+    judged({"plain": parts(vllm)}, tmp_path)
 
 
 def test_the_engine_is_told_what_was_planned() -> None:

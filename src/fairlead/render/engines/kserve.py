@@ -48,8 +48,9 @@ def upstream(spec: Spec, model: str) -> Upstream:
     return Upstream(service=f"{names.engine(spec, model)}-predictor", port=SERVICE_PORT)
 
 
-def scaled(spec: Spec, model: str) -> Scaled | None:
+def scaled(build: Build, model: str) -> Scaled | None:
     """The Deployment that KServe makes; Knative scales by itself."""
+    spec = build.spec
     return None if sleeps(spec, model) else Scaled(kind="Deployment", name=f"{names.engine(spec, model)}-predictor")
 
 

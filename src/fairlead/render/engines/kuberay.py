@@ -23,6 +23,7 @@ APPLICATION = "llm"
 GATEWAY_PORT = 80
 GATEWAY_SERVICES: Mapping[str, str] = {"istio": "{}-istio", "kgateway": "{}", "cilium": "cilium-gateway-{}"}
 """The Service that an implementation makes for a Gateway of this name; others choose names that nobody can know."""
+ISTIOD_LABEL = ("app", "istiod")
 STEP_PERCENT, STEP_S = 5, 60
 IDLE_S = 300
 

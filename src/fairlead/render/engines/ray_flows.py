@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 from fairlead.render import names
 from fairlead.render.build import Build
-from fairlead.render.engines.kuberay import by_steps
+from fairlead.render.engines.kuberay import ISTIOD_LABEL, by_steps
 from fairlead.render.engines.ray_pods import HEAD_PORTS, METRICS_PORT
-from fairlead.render.flows import INTERNET, TCP, Addresses, Elsewhere, Flow, Pods, Proxies, dns
-from fairlead.spec.deploy import PRIVATE_NETWORKS, Deploy
+from fairlead.render.flows import TCP, Addresses, Elsewhere, Flow, Pods, Proxies, api_server, dns
+from fairlead.spec.deploy import Deploy
 
-API_PORTS = ((TCP, 443), (TCP, 6443))
-ISTIOD = Elsewhere("istio-system", ("app", "istiod"))
+ISTIOD = Elsewhere("istio-system", ISTIOD_LABEL)
 
 
 def ray_flows(build: Build) -> Iterator[Flow]:
@@ -30,17 +29,10 @@ def ray_flows(build: Build) -> Iterator[Flow]:
     for pods in (head, worker):
         yield Flow(f"scrape-{pods.component}", monitoring, pods, ((TCP, METRICS_PORT),), "metrics of Ray")
     yield from dns(names.RAY_HEAD)
-    yield from api_server(head)
+    yield from api_server(head, "Ray's autoscaler asks the API server for workers")
     yield from memory(deploy, head)
     if steps := by_steps(build.spec):
         yield from renewal(Proxies(f"{names.ray(build.spec)}-gateway"), steps)
-
-
-def api_server(head: Pods) -> Iterator[Flow]:
-    """The autoscaler changes the number of workers. Where the API server answers, each cloud decides."""
-    why = "Ray's autoscaler asks the API server for workers"
-    for number, network in enumerate((*PRIVATE_NETWORKS, INTERNET)):
-        yield Flow(f"ray-api-{number}", head, Addresses(network), API_PORTS, why)
 
 
 def memory(deploy: Deploy, head: Pods) -> Iterator[Flow]:

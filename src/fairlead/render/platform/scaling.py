@@ -36,10 +36,10 @@ def gateway_scaling(build: Build) -> Iterator[Part]:
         yield FILE, kube.thing("policy/v1", "PodDisruptionBudget", meta, spec=budget)
 
 
-def engine_scaling(build: Build, scaled: Callable[[Spec, str], Scaled | None]) -> Iterator[Part]:
+def engine_scaling(build: Build, scaled: Callable[[Build, str], Scaled | None]) -> Iterator[Part]:
     """A ScaledObject for each model whose number of replicas may change; Ray's own autoscaler needs none."""
     for placement in build.plan.placements:
-        target = scaled(build.spec, placement.model)
+        target = scaled(build, placement.model)
         if target and (placement.maximum > placement.minimum or schedules_of(build.spec, placement.model)):
             yield FILE, scaled_object(build, placement, target)
 
