@@ -132,3 +132,8 @@ def ended(client: openai.OpenAI, batch_id: str, within_s: float = 40.0) -> Any:
 def results(client: openai.OpenAI, file_id: str | None) -> list[dict[str, Any]]:
     assert file_id
     return [json.loads(line) for line in client.files.content(file_id).text.splitlines()]
+
+
+def answered(client: openai.OpenAI, batch_id: str) -> int:
+    counts = client.batches.retrieve(batch_id).request_counts
+    return counts.completed if counts else 0

@@ -12,7 +12,7 @@ from fairlead.store.keys import id_of
 from gateway.conftest import Build, House
 from gateway.upstream import Manner, eventually
 
-from .conftest import Official, batching, create, ended, results, row, upload
+from .conftest import Official, answered, batching, create, ended, results, row, upload
 
 
 def test_three_kills_of_the_gateway_lose_and_double_no_row(build: Build, official: Official) -> None:
@@ -33,11 +33,6 @@ def test_three_kills_of_the_gateway_lose_and_double_no_row(build: Build, officia
     charged = {each["response"]["request_id"] for each in got}
     assert eventually(lambda: charged <= {each["request_id"] for each in house.gateway.ledger()})
     assert sum(each["status"] == 200 for each in house.gateway.ledger()) <= 240 + 3 * 4
-
-
-def answered(client: openai.OpenAI, batch_id: str) -> int:
-    counts = client.batches.retrieve(batch_id).request_counts
-    return counts.completed if counts else 0
 
 
 def test_a_stop_and_a_start_go_on_with_the_batch(build: Build, official: Official) -> None:

@@ -139,3 +139,29 @@ def test_the_books_hold_whatever_happens(steps: list[tuple[str, str, bool]]) -> 
         waiting = [each for each in pushed if each.waiting]
         assert len(queue) == len(waiting) <= 8
         assert len(told) + len(waiting) == len(pushed)
+
+
+def test_batch_that_is_held_back_is_passed_over() -> None:
+    queue = FairQueue(Terms())
+    queue.push(entry("bulk", batch=True), 0.0)
+    assert not queue.hurried
+    assert queue.pop(batch=False) is None
+    queue.push(entry("live"), 0.0)
+    assert queue.hurried
+    assert [getattr(queue.pop(batch=False), "tenant", None) for _ in range(2)] == ["live", None]
+    assert getattr(queue.pop(), "tenant", None) == "bulk"
+
+
+def test_what_is_held_back_does_not_make_the_engine_seem_slow() -> None:
+    waits = {}
+    for held in (False, True):
+        queue = FairQueue(Terms())
+        queue.held = held
+        for number in range(100):
+            queue.push(entry("bulk", batch=True), number / 10)
+            live = entry("live", 1)
+            queue.start(live)
+            queue.settle(live, 1, 1, number / 10)
+        queue.push(entry("live", 1000), 10.0)
+        waits[held] = queue.expected_wait(entry("live", 1000, deadline=NEVER))
+    assert waits[True] == 0.0 < waits[False]

@@ -192,7 +192,8 @@ class App:
         for name, model in shared.items():
             assert self.consumption is not None
             each, queue = self.consumption.in_flight(name), self.consumption.queues[name]
-            self.rooms.setdefault(name, Room(model, queue, each)).configure(model, each)
+            beside = config.fairness.batch_beside if config.fairness is not None else 1
+            self.rooms.setdefault(name, Room(model, queue, each, beside)).configure(model, each, beside)
 
     def _forget_replicas(self) -> None:
         named = {url for model in self.config.models.values() for url in model.upstreams}

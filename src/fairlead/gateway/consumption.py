@@ -185,11 +185,11 @@ class Consumption:
     def entry(self, caller: Caller, admission: Admission, now: float, *, patient: bool = False) -> Entry:
         """The request as the model's fair queue takes it; only where fairness is configured.
 
-        `patient`: it waits behind all others, whatever its role.
+        `patient`: it waits behind all others, whatever its role, and as long as its request has time.
         """
         assert self._fairness is not None
         plan = admission.plan
-        deadline = now + self._fairness.max_wait_s
+        deadline = inf if patient else now + self._fairness.max_wait_s
         return Entry(
             caller.tenant, admission.prompt, admission.completion, deadline, plan.weight, plan.batch or patient
         )

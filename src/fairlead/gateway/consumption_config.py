@@ -56,12 +56,16 @@ class Idempotency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Fairness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How tenants share a full engine. `max_in_flight`: running requests a replica, 0 for the model's own number."""
+    """How tenants share a full engine. `max_in_flight`: running requests a replica, 0 for the model's own number.
+
+    `batch_beside`: of those, requests of batch while others use the model.
+    """
 
     queue: int = 256
     max_wait_s: float = 10.0
     max_in_flight: int = 0
     batch_share: float = 0.05
+    batch_beside: int = 1
     batch_roles: tuple[str, ...] = ()
     tenants: dict[str, float] = {}
     roles: dict[str, float] = {}

@@ -129,6 +129,7 @@ class FairQueue:
         self._waiting: dict[str, dict[str, Line]] = {}  # rank -> tenant -> line, none of them empty
         self._size = 0
         self._pace = Pace()
+        self.held = False  # batch waits for its rule and not for room: its waiting says nothing of the engine
 
     def __len__(self) -> int:
         return self._size
@@ -146,11 +147,19 @@ class FairQueue:
         self.cancel(victim)
         return Shed(victim, "queue_full", wait_s)
 
-    def pop(self) -> Entry | None:
-        """Who is next; it is charged what it is expected to use. Deadlines are for `expire`: now there is room."""
-        if not self._waiting:
+    @property
+    def hurried(self) -> bool:
+        """Whether an interactive entry waits."""
+        return INTERACTIVE in self._waiting
+
+    def pop(self, *, batch: bool = True) -> Entry | None:
+        """Who is next, of all or of the interactive; it is charged what it is expected to use.
+
+        Deadlines are for `expire`: now there is room.
+        """
+        if not self._waiting or not (batch or self.hurried):
             return None
-        rank = self._ranks.least(self._waiting)
+        rank = self._ranks.least(self._waiting) if batch else INTERACTIVE
         tenant = self._tenants.least(self._waiting[rank])
         entry = self._waiting[rank][tenant].entries[0]
         self._remove(entry)
@@ -165,7 +174,7 @@ class FairQueue:
         """Correct the charge to what was used; call it once for each entry that began to run."""
         actual = self.terms.service(prompt, completion)
         self._charge(entry, actual - entry.charged)
-        self._pace.served(actual, now, full=bool(self._size))
+        self._pace.served(actual, now, full=self.hurried or (bool(self._size) and not self.held))
         if len(self._tenants.values) > self.MAX_COUNTERS:
             self._tenants.forget_idle(dict.fromkeys(self._names()))
 

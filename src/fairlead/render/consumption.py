@@ -82,6 +82,7 @@ def fairness(fairness: Fairness | None) -> dict[str, Any] | None:
         "max_wait_s": fairness.max_wait,
         "max_in_flight": fairness.max_in_flight or 0,
         "batch_share": fairness.batch_share,
+        "batch_beside": fairness.batch_beside,
         "batch_roles": sorted(fairness.batch_roles),
         "tenants": dict(sorted(fairness.tenants.items())),
         "roles": dict(sorted(fairness.roles.items())),

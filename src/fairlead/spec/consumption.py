@@ -165,6 +165,8 @@ class Fairness(Closed):
     max_in_flight: Count | None = Field(None, ge=1)
     """Requests running in a replica before others wait. Default: the model's max_num_seqs."""
     batch_roles: tuple[Label, ...] = ()
-    """Roles whose requests wait behind all others."""
+    """Roles whose requests wait behind all others; those of batches do whatever their role."""
     batch_share: Share = 0.05
     """Share of the tokens that they get all the same, so that they never starve."""
+    batch_beside: Count = Field(1, ge=1)
+    """How many of them run in a replica while others use the model, or did in the last 5 s; alone they get all room."""

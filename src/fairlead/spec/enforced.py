@@ -168,6 +168,7 @@ ENFORCED: Mapping[str, str] = {
     "Fairness.max_wait": f"{_QUANTITIES}:fairness",
     "Fairness.max_in_flight": f"{_CONSUMPTION}:Consumption",
     "Fairness.batch_roles": f"{_CONSUMPTION}:Consumption",
+    "Fairness.batch_beside": f"{_QUANTITIES}:fairness",
     "Fairness.batch_share": f"{_CONSUMPTION}:Consumption",
     "Spec.batches": f"{_GATEWAY}:gateway_config",
     "Batches.max_file": f"{_GATEWAY}:batches",
