@@ -132,6 +132,14 @@ def test_the_tables_and_the_tree_for_people() -> None:
     assert "models.llama-8b.workload.rate" in told
 
 
+def test_the_page_shows_what_the_command_prints() -> None:
+    """The first block of docs/planning.md, but for empty lines."""
+    page = (EXAMPLES.parent / "docs" / "planning.md").read_text()
+    block = page.split("```text\n")[1].split("```")[0]
+    printed = {line.rstrip() for line in run("plan", str(EXAMPLES / "production" / "fairlead.yaml")).splitlines()}
+    assert [line for line in block.splitlines() if line not in printed] == []
+
+
 def test_a_problem_comes_with_its_line(tmp_path: Path) -> None:
     text = (EXAMPLES / "production" / "fairlead.yaml").read_text().replace("g6.xlarge", "g4dn.xlarge")
     (tmp_path / "fairlead.yaml").write_text(text)

@@ -221,3 +221,20 @@ def test_an_instance_of_another_cloud_is_refused() -> None:
     assert subject == "hardware.pools.l4.instance"
     assert "an instance of GCP" in text
     assert "g2-standard-4" in instances()
+
+
+def test_replicas_stay_within_their_bounds_and_a_shortfall_is_told() -> None:
+    made = planned(autoscaling={"min": 1, "max": 2}, workload={**LLAMA["workload"], "rate": "9/s"})
+    assert replicas(made) == only(made).maximum == 2
+    (told,) = (each.message for each in made.warnings if each.subject == "models.llama")
+    assert told.startswith("2 replicas take")
+    assert "of 9 asked for with 20% headroom" in told
+    assert replicas(planned(autoscaling={"min": 5, "max": 9})) == 5
+
+
+def test_a_pool_of_ones_own_runs_the_gateway() -> None:
+    pools = {"l4": {"instance": "g6.xlarge"}, "plain": {"instance": "m7i.2xlarge", "max": 3}}
+    made = planned({"pools": pools})
+    assert {pool.name: pool.nodes for pool in made.pools if not pool.instance.gpus} == {"plain": 2}
+    small = {"pools": {**pools, "plain": {"instance": "m7i.xlarge", "max": 1}}}
+    assert problem(small)[0] == "hardware.pools.plain.max"

@@ -11,7 +11,7 @@ from fairlead.errors import UserError
 from fairlead.plan.shape import named
 from fairlead.spec.types import LocalModel, OpenVinoModel, Spec, VllmModel
 
-# resident memory of an idle engine without its weights, measured 2026-11-20 (docs/limits.md): OpenVINO GenAI 2026.4
+# resident memory of an idle engine without its weights, measured 2026-11-20 on two x86 cores: OpenVINO GenAI 2026.4
 # up to 320 MB, vLLM's CPU build 0.32 2.3 GB
 IDLE_BYTES = {"openvino": 320e6, "vllm": 2.3e9}
 DEMO_BYTES = 11e6  # the demo models: 2.77 M weights in 32 bits

@@ -13,7 +13,7 @@ from fairlead.plan.constants import Fit
 from fairlead.plan.market import price_warnings
 from fairlead.plan.options import Site
 from fairlead.plan.placing import Placing, placing
-from fairlead.plan.pools import general_pool, sized
+from fairlead.plan.pools import sized, with_general
 from fairlead.plan.search import Choice, Simulated
 from fairlead.plan.service import Placement, Pool, ServicePlan
 from fairlead.spec.planning import Hardware
@@ -47,8 +47,7 @@ def assembled(spec: Spec, hardware: Hardware, work: Placing, today: datetime.dat
         if not site.pool
     ]
     made = [sized(pool, placements, fixed=pool.name in hardware.pools) for pool in pools]
-    if all(pool.instance.gpus for pool in made):
-        made.append(general_pool(hardware, {pool.name: pool for pool in made}, spec.gateway.replicas))
+    made = with_general(made, hardware, spec.gateway.replicas)
     return ServicePlan(
         cloud=hardware.cloud,
         region=hardware.region,
@@ -90,13 +89,14 @@ def placement(choice: Choice, pool: str) -> Placement:
 
 
 def shortfalls(work: Placing) -> Iterator[Problem]:
-    """Models that cannot take their load with what the spec allows, and loads that nobody stated."""
+    """Models that cannot take their load, or not with the headroom, with what the spec allows; loads nobody stated."""
     for name, choice in work.chosen.items():
-        ask = choice.option.ask
-        most = ask.bounds[1] if ask.bounds else choice.replicas
+        ask, subject = choice.option.ask, f"models.{name}"
+        takes = choice.replicas * choice.capacity.rate
         if not ask.rate:
-            hint = f"workload: {{rate: 5/s, prompt: 1200, output: 250}} below models.{name}"
-            yield Problem("no workload is stated: replicas are as written", subject=f"models.{name}", hint=hint)
-        elif min(most, choice.replicas) * choice.capacity.rate < ask.rate:
-            takes = f"{min(most, choice.replicas)} replicas take {most * choice.capacity.rate:.2g} requests/s"
-            yield Problem(f"{takes}, of {ask.rate:.2g} asked for", subject=f"models.{name}", hint="more replicas")
+            hint = f"workload: {{rate: 5/s, prompt: 1200, output: 250}} below {subject}"
+            yield Problem("no workload is stated: replicas are as written", subject=subject, hint=hint)
+        elif takes < ask.rate * (1 + work.hardware.headroom):
+            message = f"{choice.replicas} replicas take {takes:.2g} requests/s, of {ask.rate:.2g} asked for with"
+            hint = "more replicas, or a larger autoscaling.max"
+            yield Problem(f"{message} {work.hardware.headroom:.0%} headroom", subject=subject, hint=hint)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from fairlead.catalog.accelerators import GIB
 from fairlead.catalog.allocatable import allocatable
+from fairlead.catalog.instances import Instance
 from fairlead.errors import Problem, UserError
 from fairlead.plan.market import priced
 from fairlead.plan.service import Placement, Pool
@@ -80,11 +81,33 @@ def spec_pools(hardware: Hardware) -> tuple[Pool, ...]:
     return tuple(made)
 
 
-def general_pool(hardware: Hardware, taken: Mapping[str, Pool], gateways: int) -> Pool:
-    """Nodes without accelerators for gateways, heads and operators: GENERAL_LEAST of them, or what these request."""
+def with_general(pools: Sequence[Pool], hardware: Hardware, gateways: int) -> list[Pool]:
+    """The pools with one for gateways, heads and operators: the spec's first without accelerators, or a new one.
+
+    Raises UserError where the spec's own is too small.
+    """
+    own = next((pool for pool in pools if not pool.instance.gpus), None)
+    if own is None:
+        return [*pools, general_pool(hardware, {pool.name for pool in pools}, gateways)]
+    wanted = general_nodes(own.instance, gateways)
+    if wanted > own.maximum:
+        message = f"{wanted} nodes of {own.instance.name} are wanted for gateways, heads and operators"
+        problem = Problem(message, subject=f"hardware.pools.{own.name}.max", hint=f"max: {wanted}")
+        raise UserError(problems=[problem])
+    grown = replaced(own, own.minimum, max(own.nodes, wanted), own.maximum)
+    return [grown if pool is own else pool for pool in pools]
+
+
+def general_pool(hardware: Hardware, taken: Container[str], gateways: int) -> Pool:
+    """Nodes without accelerators, as many as are wanted."""
     name = next(each for each in (GENERAL, f"{GENERAL}-cpu", f"{GENERAL}-2") if each not in taken)
     found = priced(hardware, GENERAL_INSTANCE[hardware.cloud], subject="hardware.cloud")
+    wanted = general_nodes(found, gateways)
+    return Pool(name=name, instance=found, spot=False, minimum=wanted, nodes=wanted, maximum=2 * wanted)
+
+
+def general_nodes(found: Instance, gateways: int) -> int:
+    """GENERAL_LEAST nodes, or what gateways, heads and operators request."""
     room = allocatable(found)
     cores, memory = BASE_CORES + gateways * GATEWAY_CORES, BASE_GIB + gateways * GATEWAY_GIB
-    wanted = max(GENERAL_LEAST, math.ceil(cores / room.cores), math.ceil(memory * GIB / room.memory_bytes))
-    return Pool(name=name, instance=found, spot=False, minimum=wanted, nodes=wanted, maximum=2 * wanted)
+    return max(GENERAL_LEAST, math.ceil(cores / room.cores), math.ceil(memory * GIB / room.memory_bytes))

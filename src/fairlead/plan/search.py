@@ -104,8 +104,9 @@ def choice(option: Option, hardware: Hardware, cost: Cost, seen: Simulated) -> C
 
 
 def replicas(ask: Ask, hardware: Hardware, rate: float) -> int:
-    """As written, or for the load with headroom and the spare ones."""
+    """As written, or for the load with headroom and the spare ones; within the bounds of the autoscaling."""
     if ask.replicas is not None:
         return ask.replicas
     wanted = math.ceil(ask.rate * (1 + hardware.headroom) / rate) if ask.rate else 1
-    return max(ask.least, wanted + hardware.spare)
+    least, most = ask.bounds or (0, math.inf)
+    return int(min(most, max(least, ask.least, wanted + hardware.spare)))
