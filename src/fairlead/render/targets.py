@@ -18,6 +18,7 @@ from fairlead.render.flows import Flow, Flows, platform_flows
 from fairlead.render.infrastructure.terraform import terraform
 from fairlead.render.monitoring import monitoring
 from fairlead.render.overrides import overridden
+from fairlead.render.pages import pages
 from fairlead.render.platform.backup import backup
 from fairlead.render.platform.base import base
 from fairlead.render.platform.gateway import gateway
@@ -106,9 +107,14 @@ def rendered(build: Build) -> Files:
     """Everything that a target consists of, with the overrides of the spec."""
     assert build.spec.deploy is not None
     made = overridden(files(parts(build)), build.spec.deploy)
-    for finisher in FINISHERS:
+    for finisher in (*FINISHERS, described):
         made = extended(made, finisher(build, made))
     return made
+
+
+def described(build: Build, files: Files) -> Iterator[Part]:
+    """What the simulators say of it."""
+    return pages(build, files, flows(build))
 
 
 def parts(build: Build) -> Iterator[Part]:
