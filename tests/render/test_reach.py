@@ -36,7 +36,16 @@ NAMED = policy(
 NAMED_PODS = policy(
     of("web"),
     ["Ingress"],
-    ingress=[{"from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "there"}}, "podSelector": of("db")}]}],
+    ingress=[
+        {
+            "from": [
+                {
+                    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "there"}},
+                    "podSelector": of("db"),
+                }
+            ]
+        }
+    ],
 )
 EVERY_NAMESPACE = policy(of("web"), ["Ingress"], ingress=[{"from": [{"namespaceSelector": {}}]}])
 RANGE = policy(of("web"), ["Ingress"], ingress=[{"ports": [{"port": 8000, "endPort": 8010}]}])

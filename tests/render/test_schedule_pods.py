@@ -12,8 +12,8 @@ from fairlead.render.files import Document
 from fairlead.render.schedule_pods import Size, request, schedule
 from fairlead.render.workloads import Workload, workloads
 
-from .plans import GENERAL
 from .planned import NAMES, planned, rendered
+from .plans import GENERAL
 
 GPU = Pool(name="l4", instance=instance("g6.2xlarge"), spot=False, minimum=0, nodes=0, maximum=2)
 CPU = Pool(name="general", instance=GENERAL, spot=False, minimum=1, nodes=1, maximum=2)
@@ -23,7 +23,9 @@ TAINTS = [
 ]
 
 
-def pods(count: int, *, pool: str = "", gpus: int = 0, cpu: str = "1", memory: str = "1Gi", tolerations: Any = ()) -> Workload:
+def pods(
+    count: int, *, pool: str = "", gpus: int = 0, cpu: str = "1", memory: str = "1Gi", tolerations: Any = ()
+) -> Workload:
     limits = {"memory": memory, **({"nvidia.com/gpu": str(gpus)} if gpus else {})}
     spec = {
         "containers": [{"name": "main", "resources": {"requests": {"cpu": cpu}, "limits": limits}}],
@@ -31,7 +33,9 @@ def pods(count: int, *, pool: str = "", gpus: int = 0, cpu: str = "1", memory: s
         **({"nodeSelector": {"fairlead.dev/pool": pool}} if pool else {}),
     }
     item = {"kind": "Deployment", "metadata": {"name": "x", "namespace": "x"}}
-    return Workload(document=Document("a", item), at="spec.template.spec", labels={}, pod=spec, minimum=1, maximum=count)
+    return Workload(
+        document=Document("a", item), at="spec.template.spec", labels={}, pod=spec, minimum=1, maximum=count
+    )
 
 
 PENDING = {

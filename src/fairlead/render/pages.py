@@ -1,4 +1,4 @@
-"""Two pages for whoever reviews a rendering: on which nodes its pods fit, and who may connect to whom. Both simulated."""
+"""Two pages for whoever reviews a rendering, both simulated: where its pods fit, and who may connect to whom."""
 
 from __future__ import annotations
 
@@ -37,7 +37,12 @@ def nodes(rendering: Rendering) -> str:
 
 def network(rendering: Rendering) -> str:
     """Every connection that the policies let through, with the flow that needs it; all others are closed."""
-    lines = ["# Who may connect to whom", "", "All that is not here is closed. A pod is named by its component and model.", ""]
+    lines = [
+        "# Who may connect to whom",
+        "",
+        "All that is not here is closed. A pod is named by its component and model.",
+        "",
+    ]
     lines += ["| from | to | ports | why |", "|---|---|---|---|"]
     found: dict[tuple[str, str, str], list[str]] = {}
     for connection in open_connections(rendering):
@@ -68,7 +73,7 @@ def _pools(pools: Sequence[Pool]) -> Iterator[str]:
 
 def _placed(made: Schedule) -> Iterator[str]:
     for pool, count, pods in table(made):
-        yield f"- {pool}: {count} nodes" + (": " if pods else ", none of them needed")
+        yield f"- {pool}: {count} nodes" + (":" if pods else ", none of them needed")
         yield from (f"  - {number} x {title}" for title, number in pods.items())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fairlead.render import names
 from fairlead.render.build import Object
 from fairlead.render.checks.frame import Rendering, dig, listed
 from fairlead.render.files import Document
@@ -41,6 +42,11 @@ def operator_services(rendering: Rendering) -> Iterator[tuple[str, set[int]]]:
         for part in ("predictor", "transformer"):
             if part in document.object["spec"]:
                 yield f"{_name(document)}-{part}", {80}
+    here = names.namespace(rendering.build.spec)
+    for document in rendering.of_kind("Gateway"):
+        if _namespace(document.object) == here:  # proxies of Istio: NAME-CLASS (istio.io, Gateway API, deployment)
+            ports = {listener["port"] for listener in listed(document.object, "spec", "listeners")}
+            yield f"{_name(document)}-{dig(document.object, 'spec', 'gatewayClassName')}", ports
     for document in rendering.of_kind("LLMInferenceService"):
         yield f"{_name(document)}-kserve-workload-svc", {8000}
 
