@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 FILE ?= examples/laptop/fairlead.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help up down setup test test-vllm test-ray check format golden bench docs demo-model fit lock clean
+.PHONY: help up down setup test test-vllm test-ray check format golden bench docs demo-model fit estimate-speed lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ demo-model: ## train the two demo models again (needs torch; minutes)
 
 fit: $(VENV)/.dev ## fit the planner's constants on the tables of measured benchmarks
 	@$(BIN)/python tools/fit.py $(ARGS)
+
+estimate-speed: $(VENV)/.dev ## measure what an estimate of the planner costs
+	@$(BIN)/python tools/estimate_speed.py
 
 lock: $(VENV)/bin/uv ## pin the newest versions that pyproject.toml allows
 	@for extra in "" "--group dev"; do \

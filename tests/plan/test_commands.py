@@ -84,6 +84,14 @@ def test_lengths_as_they_were_recorded() -> None:
     assert "under way" in run(*LLAMA, "--lengths", "azure-code", "--concurrency", "8")
 
 
+def test_the_page_shows_what_the_command_prints() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "estimates.md").read_text()
+    words = page.split("```console\nfairlead ")[1].split("\n")[0].split()
+    printed = [line.rstrip() for line in run(*words).splitlines() if line.strip()]
+    shown = {line.rstrip() for line in page.splitlines()}
+    assert [line for line in printed if line not in shown] == []
+
+
 def test_a_config_of_ones_own(tmp_path: Path) -> None:
     config = {
         "model_type": "llama",

@@ -14,6 +14,7 @@ from fairlead.plan.estimate import Estimate
 from fairlead.plan.memory import Memory, division_refusals, gib, memory
 
 FAR = 1.5  # times more or less: closer numbers are one rule of thumb
+SLACK = 0.03  # of the memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def disagreements(made: Estimate) -> tuple[Disagreement, ...]:
 def utilization(made: Estimate) -> Iterator[Disagreement]:
     """`gpu_memory_utilization`: too little of it is too little KV cache."""
     low, high = row("gpu_memory_utilization", made.plan)["range"]
-    if low <= made.plan.utilization <= high:
+    if low - SLACK <= made.plan.utilization <= high + SLACK:
         return
     room, here = room_of(made, replace(made.plan, utilization=high)), room_of(made, made.plan)
     fit = f"at {high:g} the KV cache holds {room.sequences} x {room.context} tokens, here {here.sequences}"
