@@ -255,7 +255,7 @@ def show(made: Estimate) -> None:
 
 
 def show_disagreements(made: Estimate) -> None:
-    """Where a well-known guide says otherwise."""
+    """Where a deployment guide says otherwise."""
     from fairlead.plan.crosscheck import disagreements, guide
 
     found = disagreements(made)

@@ -1,4 +1,4 @@
-"""Where a well-known deployment guide's table says otherwise than the arithmetic, and what would come of the table."""
+"""Where a deployment guide's table says otherwise than the arithmetic, and what would come of the table."""
 
 from __future__ import annotations
 

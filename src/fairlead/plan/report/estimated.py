@@ -219,7 +219,7 @@ def offer(plan: Deployment, traffic: Traffic, known: Fit, usd_hour: float) -> Of
 
 
 def cross_check(made: Estimate) -> Iterator[Section]:
-    """Where a well-known guide says otherwise."""
+    """Where a deployment guide says otherwise."""
     found = disagreements(made)
     if found:
         rows = [(each.setting, each.guide, each.plan, each.why) for each in found]
