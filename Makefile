@@ -30,7 +30,7 @@ test-vllm: $(VENV)/.dev ## the engine's contract on a real vLLM server (CPU buil
 
 test-ray: $(VENV)/.dev ## two Ray nodes, real vLLM on the CPU: the contract, a node's death, batches (2.7 GB)
 	@$(BIN)/python tools/ray_cpu/setup.py
-	@$(BIN)/python -m pytest -m ray tests/ray $(ARGS)
+	@$(BIN)/python -m pytest -m ray tests/on_ray $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, types and the rules of the house
 	@$(BIN)/ruff format --check src tests tools bench

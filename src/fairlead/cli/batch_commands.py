@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -36,6 +36,9 @@ def run(
     output: Annotated[
         str, typer.Argument(metavar="OUT", help="Results: .jsonl or .parquet; here, or s3:// and so on.")
     ],
+    engine: Annotated[
+        Literal["http", "ray"], typer.Option(help="http: through the gateway. ray: by Ray Data, past its limits.")
+    ] = "http",
     url: Annotated[str, typer.Option(help="The gateway. Default: that of the running service.")] = "",
     key: Annotated[str, typer.Option(envvar="FAIRLEAD_API_KEY", help="An API key; on a laptop `up` made one.")] = "",
     concurrency: Annotated[int, typer.Option(min=1, max=4096, help="Requests at once.")] = 64,
@@ -54,10 +57,14 @@ def run(
     Example: fairlead batch run questions.jsonl answers.jsonl --concurrency 32
     """
     spec = load(file, environ=os.environ) if file.exists() else None
-    engine = http_engine(file, url, key, certificate, concurrency=concurrency, timeout_s=duration("--timeout", timeout))
+    answers = (
+        ray_engine(file)
+        if engine == "ray"
+        else http_engine(file, url, key, certificate, concurrency=concurrency, timeout_s=duration("--timeout", timeout))
+    )
     charge = charge_by(spec) if spec else no_charge
     with Bar() as shown:
-        report = job.Job(source, output, engine, os.environ, charge, shown.tell).run()
+        report = job.Job(source, output, answers, os.environ, charge, shown.tell).run()
     show(report, spec, as_json=as_json)
     if report.errors:
         raise typer.Exit(EXIT_FAILED)
@@ -75,6 +82,13 @@ def http_engine(
         raise UserError(f"--url: {url[:60]!r} is no base URL", hint="for example http://127.0.0.1:8080")
     address = Address.of(url or running(layout).url, trusted(layout, certificate))
     return HttpEngine(address, own_key(layout, key), concurrency, timeout_s)
+
+
+def ray_engine(file: Path) -> Engine:
+    """Ray Data on the cluster of the service that runs. Raises UserError."""
+    from fairlead.ops.ray_batch import ray_data
+
+    return ray_data(Layout.beside(file))
 
 
 def no_charge(model: str, used: object) -> int:

@@ -35,7 +35,9 @@ from fairlead.render.serve_keys import unknown_keys
 from fairlead.spec.ray import Ray
 from fairlead.spec.types import RayModel, Spec
 
+HEAD = "ray-head"  # there where the cluster is our own
 KEEPER = "ray-serve"  # its process, by which `status` finds it
+CLUSTER = "cluster.json"  # how a further process joins the cluster of a service
 
 
 def ray_models(spec: Spec) -> dict[str, RayModel]:
@@ -76,6 +78,7 @@ def ray_workers(spec: Spec, layout: Layout, folders: Mapping[str, Path]) -> tupl
         agents=tuple(ports),
         cpus=ray.cpus,
     )
+    runfile.replace(layout.ray / CLUSTER, msgspec.json.encode(cluster.joined))
     config = configuration(spec, folders, Http(host=LOOPBACK, port=serve_port, proxies="HeadOnly"))
     token_file = str(cluster.token)
     settings = Settings(cluster.dashboard_url, keeper_port, spec.name, config, ray.nodes, token_file=token_file)
@@ -143,7 +146,7 @@ def environment(model: RayModel) -> Iterator[tuple[str, str]]:
 
 def node(cluster: Cluster, number: int, layout: Layout, timeout_s: float) -> WorkerSpec:
     """One node of our own cluster; the first is the head."""
-    name = f"ray-node-{number}" if number else "ray-head"
+    name = f"ray-node-{number}" if number else HEAD
     command = node_command(cluster, number) if number else head_command(cluster)
     url = f"http://{LOOPBACK}:{cluster.agents[number]}" if number else cluster.dashboard_url
     health = NODE_HEALTH if number else HEAD_HEALTH

@@ -21,6 +21,15 @@ KEEPER_HEALTH = "/health"
 OBJECT_STORE_BYTES = 256 << 20  # requests and answers pass through it; weights do not
 
 
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """How a process joins a cluster: an interpreter with Ray, the address, and what stands in its environment."""
+
+    python: str
+    address: str
+    env: Mapping[str, str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """A cluster to start. `agents` has the port of each node's agent, the head's first; `cpus` None: the machine's.
@@ -41,6 +50,11 @@ class Cluster:
     def dashboard_url(self) -> str:
         """Where it is asked."""
         return f"http://{LOOPBACK}:{self.dashboard}"
+
+    @property
+    def joined(self) -> Joined:
+        """What a further process needs to become a part of it."""
+        return Joined(self.python, f"LOCALHOST:{self.port}", {**_env(self), "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"})
 
 
 def head_command(cluster: Cluster) -> Command:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -38,10 +40,11 @@ def test_what_cannot_be_had_is_told_at_once(tmp_path: Path) -> None:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Somebody's cluster: one node, nothing served on it."""
     folder = tmp_path_factory.mktemp("cluster")
+    sessions = Path(tempfile.mkdtemp(prefix="ray-"))  # pytest's own folders are too long for a socket's path
     (folder / "token").write_text(TOKEN)
     made = Cluster(
         python=str(VLLM_PYTHON),
-        folder=folder / "ray",
+        folder=sessions,
         token=folder / "token",
         port=free_port(),
         dashboard=free_port(),
@@ -58,6 +61,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             yield made
         finally:
             portal.call(partial(supervisor.stop, grace_s=20))
+            shutil.rmtree(sessions, ignore_errors=True)
 
 
 def test_a_cluster_that_runs_is_joined_and_left(cluster: Cluster, tmp_path: Path) -> None:
