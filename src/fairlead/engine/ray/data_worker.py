@@ -20,9 +20,8 @@ BLOCK = 256  # rows of a block: results come when a block is done
 def main() -> None:
     """Answer all rows."""
     job, out = json.loads(Path(sys.argv[1]).read_text()), os.fdopen(int(sys.argv[2]), "w", buffering=1)
-    from ray.data.llm import ServeDeploymentProcessorConfig, build_processor
-
     import ray
+    from ray.data.llm import ServeDeploymentProcessorConfig, build_processor
 
     ray.init(address=job["address"], log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
