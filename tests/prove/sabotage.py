@@ -19,6 +19,7 @@ from fairlead.gateway import admission, answers, body, consumption, entrance, jw
 from fairlead.gateway import config as gateway_config
 from fairlead.gateway.accounting import Accounting
 from fairlead.gateway.app import App
+from fairlead.gateway.batches import Batches
 from fairlead.gateway.connection import ClientConnection
 from fairlead.gateway.consumption import Consumption
 from fairlead.gateway.exchange import Exchange
@@ -27,6 +28,10 @@ from fairlead.gateway.keyset import KeySet
 from fairlead.gateway.tls import Listener
 from fairlead.policy.budget import Account
 from fairlead.policy.fair import Counters, FairQueue
+from fairlead.store import batch_output
+from fairlead.store.batch_output import BatchOutput, write_all
+from fairlead.store.batch_rows import result_line
+from fairlead.store.batches import BatchStore, file_of
 from fairlead.store.mirror import Mirror
 
 
@@ -182,6 +187,29 @@ def keys_from_the_database_alone() -> None:
     Mirror.all = lambda self: known(self) if self.freshness() == "fresh" else []  # type: ignore[method-assign]
 
 
+def forget_what_was_answered() -> None:
+    """Batches begin again after a death, and write what they have written."""
+
+    def add(self: BatchOutput, answer: Any) -> bool:
+        write_all(self._files[0 if answer.good else 1], result_line(answer))
+        self.good += 1
+        return True
+
+    BatchOutput.add = add  # type: ignore[method-assign]
+    setattr(batch_output, "mend", lambda path, known_, seen: set())  # noqa: B010
+
+
+def anybodys_files() -> None:
+    """Tenants removed: an id is enough."""
+    everybodys = "SELECT * FROM files WHERE ? != '' AND id = ?"
+
+    def file(self: BatchStore, tenant: str, file_id: str) -> Any:
+        row = self._database.execute(everybodys, (tenant, file_id)).fetchone()
+        return file_of(row) if row else None
+
+    BatchStore.file = file  # type: ignore[method-assign]
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     "authn": lambda: setattr(admission, "caller_of", anybody),
     "authz": lambda: setattr(entrance, "route_of", any_route),
@@ -204,6 +232,9 @@ SABOTAGES: dict[str, Callable[[], None]] = {
     "budgets": no_budgets,
     "fairness": first_come_first_served,
     "idempotency": run_again,
+    "batches": forget_what_was_answered,
+    "batches:tenants": anybodys_files,
+    "batches:rights": lambda: setattr(Batches, "check", lambda self, caller: None),
 }
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from servers.redis import redis_program
 ROOT = Path(__file__).parent.parent.parent
 LAPTOP = ROOT / "examples" / "laptop" / "fairlead.yaml"
 ROLES = ROOT / "examples" / "roles" / "fairlead.yaml"
+BATCH = ROOT / "examples" / "batch" / "fairlead.yaml"
 LIMITS = ROOT / "examples" / "limits" / "fairlead.yaml"
 REPLICAS = ROOT / "examples" / "replicas" / "fairlead.yaml"
 EXAMPLE_FOR = {
@@ -32,6 +33,7 @@ EXAMPLE_FOR = {
     "limits": LIMITS,
     "budgets": LIMITS,
     "fairness": LIMITS,
+    "batches": BATCH,
 }  # where another example than the first declares what is proved
 # The engine keeps these itself; tests/engine/openvino takes the enforcement away there.
 KEPT_BY_THE_ENGINE = {"overload", "context"}
@@ -58,6 +60,11 @@ def test_who_may_do_what_holds_where_tokens_and_tls_are_declared() -> None:
 def test_what_may_be_used_holds_where_it_is_declared() -> None:
     findings = prove(load(LIMITS), only=["limits", "budgets", "fairness", "idempotency"])
     assert [finding for finding in findings if finding.verdict != "passed"] == []
+
+
+def test_batches_are_kept_where_they_are_declared() -> None:
+    (finding,) = prove(load(BATCH), only=["batches"])
+    assert finding.verdict == "passed", finding
 
 
 def test_what_replicas_share_holds_on_real_databases() -> None:

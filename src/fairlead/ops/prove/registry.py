@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fairlead.ops.prove import access, books, consumption, identity, stores, tls, traffic, wire
+from fairlead.ops.prove import access, batches, books, consumption, identity, stores, tls, traffic, wire
 from fairlead.ops.prove.outcome import Proof
 from fairlead.spec.batches import Batches
 from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
@@ -103,6 +103,12 @@ PROOFS: tuple[Proof, ...] = (
         applies=lambda spec: "" if spec.fairness else "no fairness is declared",
     ),
     Proof(
+        "batches",
+        lambda spec: "a batch survives kill -9 with each row once; quotas hold, and nothing is another tenant's",
+        batches.batches,
+        applies=lambda spec: "" if spec.batches else "batches is not declared",
+    ),
+    Proof(
         "idempotency",
         lambda spec: "an Idempotency-Key is answered by one run and charged once",
         consumption.idempotency,
@@ -137,8 +143,10 @@ FIELDS: Mapping[str, str] = {
     "Budget.warn_at": "test:tests/gateway/test_consumption.py",
     "Budget.warn_webhook": "test:tests/gateway/test_consumption.py",
     **dict.fromkeys((f"Fairness.{name}" for name in Fairness.model_fields), _SHARES),
-    "Spec.batches": "test:tests/batch/test_api.py",
-    **dict.fromkeys((f"Batches.{name}" for name in Batches.model_fields), "test:tests/batch/test_api.py"),
+    "Fairness.batch_beside": "test:tests/batch/test_yield.py",
+    "Spec.batches": "batches",
+    **dict.fromkeys((f"Batches.{name}" for name in Batches.model_fields), "batches"),
+    "Batches.storage": "test:tests/batch/test_api.py",
     "Batches.concurrency": "test:tests/batch/test_lives.py",
     "Batches.window": "test:tests/batch/test_lives.py",
     "Batches.retention": "test:tests/batch/test_lives.py",
