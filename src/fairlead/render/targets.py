@@ -9,7 +9,7 @@ from fairlead.plan.service import ServicePlan
 from fairlead.render import names
 from fairlead.render.build import Build, Part, Renderer
 from fairlead.render.cluster import Scaled, Upstream, cluster_gateway, rendered_models
-from fairlead.render.engines import inference_gateway, kserve, kuberay, llmd
+from fairlead.render.engines import inference_gateway, kserve, kuberay, llmd, triton
 from fairlead.render.engines.account import account
 from fairlead.render.engines.ray_flows import ray_flows
 from fairlead.render.engines.vllm import vllm
@@ -86,6 +86,12 @@ TARGETS: Mapping[str, Target] = {
         renderers=(account, llmd.llmd),
         flows=llmd.flows,
         scaled=llmd.scaled,
+    ),
+    "triton": Target(
+        summary="a Deployment of Triton with vLLM for each model",
+        upstream=triton.upstream,
+        renderers=(account, triton.triton),
+        scaled=deployment,
     ),
     "vllm": Target(
         summary="a Deployment of vLLM for each model",

@@ -76,6 +76,8 @@ class Images(Closed):
     """The image of vLLM on targets vllm, llm-d and kserve. Default: vLLM's own, of the version in the catalog."""
     ray: Image | None = None
     """The image of Ray's head and workers. Default: Ray's own for LLMs, of the version in the catalog."""
+    triton: Image | None = None
+    """The image of Triton with vLLM in it. Default: NVIDIA's own, of the version in the catalog."""
 
 
 class Ingress(Closed):

@@ -268,6 +268,7 @@ ENFORCED: Mapping[str, str] = {
     "Override.patch": "fairlead.render.overrides:overridden",
     "Images.gateway": f"{_PLATFORM}.gateway:container",
     "Images.vllm": f"{_ENGINES}.images:image",
+    "Images.triton": f"{_ENGINES}.images:image",
     "Images.ray": f"{_ENGINES}.images:image",
     "Deploy.ray": f"{_ENGINES}.kuberay:ray_of",
     "Deploy.llmd": f"{_ENGINES}.inference_gateway:gateway_class",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from fairlead.render import names
 from fairlead.render.build import Object
 from fairlead.render.checks.frame import Rendering, dig, listed
+from fairlead.render.engines.kuberay import GATEWAY_PORT, GATEWAY_SERVICES
 from fairlead.render.files import Document
 
 
@@ -49,6 +50,20 @@ def operator_services(rendering: Rendering) -> Iterator[tuple[str, set[int]]]:
             yield f"{_name(document)}-{dig(document.object, 'spec', 'gatewayClassName')}", ports
     for document in rendering.of_kind("LLMInferenceService"):
         yield f"{_name(document)}-kserve-workload-svc", {8000}
+    yield from gateway_services(rendering)
+
+
+def gateway_services(rendering: Rendering) -> Iterator[tuple[str, set[int]]]:
+    """Services of the Gateways that are rendered, and of those that KubeRay makes while a cluster is renewed."""
+    for document in rendering.of_kind("Gateway"):
+        ports = {listener.get("port", 0) for listener in listed(document.object, "spec", "listeners")}
+        kind = dig(document.object, "spec", "gatewayClassName")
+        if kind in GATEWAY_SERVICES:
+            yield GATEWAY_SERVICES[kind].format(_name(document)), ports
+    for document in rendering.of_kind("RayService"):
+        kind = dig(document.object, "spec", "upgradeStrategy", "clusterUpgradeOptions", "gatewayClassName")
+        if kind in GATEWAY_SERVICES:
+            yield GATEWAY_SERVICES[kind].format(f"{_name(document)}-gateway"), {GATEWAY_PORT}
 
 
 def _name(document: Document) -> str:

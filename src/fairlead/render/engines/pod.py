@@ -52,9 +52,9 @@ def server(
 ) -> Object:
     """vLLM's container; `more` words for its command line, `env` variables and `fields` are added."""
     return kube.container(
-        names.ENGINE,
-        image(site.spec, "vllm"),
         **{
+            "name": names.ENGINE,
+            "image": image(site.spec, "vllm"),
             "command": ["vllm", "serve", weights.folder(site)],
             "args": [*arguments(site, port), *more],
             "ports": {names.HTTP: port},
