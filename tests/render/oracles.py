@@ -147,9 +147,12 @@ JUDGES: Mapping[str, Command] = {
     "promtool-config": tool("promtool", "check", "config", files="**/prometheus.yaml"),
     "promtool-test": tool("promtool", "test", "rules", files="**/*.test.yaml"),
     "amtool": tool("amtool", "check-config", files="**/alertmanager.yaml"),
-    "hadolint": linter("hadolint", files="**/*Dockerfile*"),
+    "hadolint": linter("hadolint", files="**/*Dockerfile"),
     "shellcheck": linter("shellcheck", files="**/*.sh"),
     "zizmor": linter("zizmor", "--offline", "--no-progress", files=".github/workflows/*.y*ml"),
+    "workflow-schema": linter(
+        "check-jsonschema", "--builtin-schema", "vendor.github-workflows", files=".github/workflows/*.y*ml"
+    ),
     "actionlint": actionlint,
     "groovy": groovy,
     "checkov": checkov,

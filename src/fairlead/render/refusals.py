@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fairlead.render import names
+from fairlead.render.delivery.pipelines import delivery_refusals
 from fairlead.render.infrastructure.refusals import infrastructure_refusals
 from fairlead.render.platform.secrets import wanted
 from fairlead.spec.problems import Finding, nearest
@@ -98,4 +99,5 @@ _CHECKS = (
     _tls_ends_at_the_listener,
     _names_fit,
     infrastructure_refusals,
+    delivery_refusals,
 )

@@ -9,6 +9,9 @@ from fairlead.plan.service import ServicePlan
 from fairlead.render import names
 from fairlead.render.build import Build, Part, Renderer
 from fairlead.render.cluster import Scaled, Upstream, cluster_gateway, rendered_models
+from fairlead.render.delivery.argocd import argocd
+from fairlead.render.delivery.chart import chart
+from fairlead.render.delivery.pipelines import pipelines
 from fairlead.render.engines import inference_gateway, kserve, kuberay, llmd, triton
 from fairlead.render.engines.account import account
 from fairlead.render.engines.ray_flows import ray_flows
@@ -34,10 +37,10 @@ from fairlead.spec.types import Spec
 PLATFORM: tuple[Renderer, ...] = (
     *(base, rbac, gateway, gateway_scaling, ingress, secrets, storage, backup),
     monitoring,
-    terraform,
+    *(terraform, pipelines, argocd),
 )
 """What every target needs around its engines."""
-FINISHERS: tuple[Callable[[Build, Files], Iterator[Part]], ...] = (kustomization,)
+FINISHERS: tuple[Callable[[Build, Files], Iterator[Part]], ...] = (kustomization, chart)
 """What is made of the files of all renderers, in this order."""
 
 

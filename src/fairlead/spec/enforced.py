@@ -19,6 +19,7 @@ _MONITORING = "fairlead.render.monitoring"
 _RAY = "fairlead.ops.ray"
 _NAMES = "fairlead.render.names"
 _ENGINES = "fairlead.render.engines"
+_DELIVERY = "fairlead.render.delivery"
 _TERRAFORM = "fairlead.render.infrastructure.terraform"
 _PLATFORM = "fairlead.render.platform"
 
@@ -291,4 +292,13 @@ ENFORCED: Mapping[str, str] = {
     "Infrastructure.zones": f"{_TERRAFORM}:_gcp",
     "Infrastructure.api_cidrs": f"{_TERRAFORM}:variables",
     "Infrastructure.admins": f"{_TERRAFORM}:_aws",
+    "Spec.delivery": f"{_DELIVERY}.pipelines:pipelines",
+    "Delivery.pipelines": f"{_DELIVERY}.pipelines:pipelines",
+    "Delivery.argocd": f"{_DELIVERY}.argocd:argocd",
+    "Delivery.chart": f"{_DELIVERY}.chart:chart",
+    "ArgoCd.repository": f"{_DELIVERY}.argocd:argocd",
+    "ArgoCd.path": f"{_DELIVERY}.argocd:argocd",
+    "ArgoCd.revision": f"{_DELIVERY}.argocd:argocd",
+    "ArgoCd.namespace": f"{_DELIVERY}.argocd:argocd",
+    "ArgoCd.project": f"{_DELIVERY}.argocd:argocd",
 }

@@ -11,6 +11,7 @@ from pydantic import BaseModel, TypeAdapter
 from fairlead.spec import overlay
 from fairlead.spec.batches import Batches
 from fairlead.spec.consumption import Budget, Fairness, Idempotency, Price, RateLimit
+from fairlead.spec.delivery import ArgoCd, Delivery
 from fairlead.spec.deploy import Backup, Cache, Deploy, Images, Ingress, Override, Reach, Schedule, Secrets
 from fairlead.spec.engines import Disaggregation, KServe, LlmD, RayCluster
 from fairlead.spec.infrastructure import Infrastructure
@@ -32,6 +33,8 @@ PARTS: tuple[type[BaseModel], ...] = (
     *(Ray, RayScaling),
     Infrastructure,
     *(RayCluster, KServe, LlmD, Disaggregation),
+    *(Infrastructure, Delivery, ArgoCd),
+    *(RayCluster, KServe),
 )
 
 

@@ -14,6 +14,7 @@ from pydantic.types import Strict
 
 from fairlead.spec.batches import Batches
 from fairlead.spec.consumption import Budget, Fairness, Idempotency, Price, RateLimit
+from fairlead.spec.delivery import Delivery
 from fairlead.spec.deploy import Deploy
 from fairlead.spec.fields import (
     Closed,
@@ -359,5 +360,7 @@ class Spec(Closed):
     """How the service is watched in a cluster. Default: no monitoring is rendered."""
     deploy: Deploy | None = None
     """Where and how `fairlead render` puts the service into a cluster. Default: it is for this machine."""
+    delivery: Delivery | None = None
+    """How what is rendered gets into clusters. Default: you apply it."""
     infrastructure: Infrastructure | None = None
     """The cluster that Terraform makes. Default: there is one already."""

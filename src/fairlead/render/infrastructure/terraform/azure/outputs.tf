@@ -1,6 +1,6 @@
 output "kubeconfig" {
   description = "The command that lets kubectl in"
-  value       = "az aks get-credentials --name ${local.cluster} --resource-group ${local.cluster}"
+  value       = "az aks get-credentials --name ${local.cluster} --resource-group ${local.cluster} && kubelogin convert-kubeconfig -l azurecli"
 }
 
 output "node_pools" {
