@@ -31,10 +31,8 @@ PARTS: tuple[type[BaseModel], ...] = (
     *(Deploy, Images, Ingress, Secrets, Cache, Schedule, Backup, Reach, Override),
     *(Monitoring, Receivers, Slack, PagerDuty, Mail),
     *(Ray, RayScaling),
-    Infrastructure,
     *(RayCluster, KServe, LlmD, Disaggregation),
     *(Infrastructure, Delivery, ArgoCd),
-    *(RayCluster, KServe),
 )
 
 
