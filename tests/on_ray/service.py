@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,21 @@ class Service:
     folder: Path
     url: str
     key: str
+    keeper: str = ""
 
     def status(self) -> dict[str, Any]:
         """What `fairlead status --json` says, whether it is well or not."""
-        told: dict[str, Any] = json.loads(command(self.folder, "status", "--json").stdout)
+        done = command(self.folder, "status", "--json")
+        assert done.stdout, done.stderr
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told
+
+    def cluster(self) -> dict[str, Any]:
+        """What the cluster's keeper says; nothing while nobody can say."""
+        try:
+            told: dict[str, Any] = httpx.get(self.keeper + "/status", trust_env=False, timeout=30.0).json()
+        except (httpx.HTTPError, ValueError):
+            return {"state": "", "nodes": [], "deployments": []}
         return told
 
     def process(self, name: str) -> dict[str, Any]:
@@ -62,6 +73,7 @@ def service(
     assert done.returncode == 0, done.stdout + done.stderr
     ready = json.loads(done.stdout)
     running = Service(folder, ready["url"], ready["key"])
+    running = replace(running, keeper=running.process("ray-serve")["url"])
     processes = running.processes()
     try:
         yield running

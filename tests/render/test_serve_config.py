@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fairlead.render.serve_config import Http, Replicas, ServedModel, serve_config
+from fairlead.render.serve_config import HEAD, Http, Replicas, ServedModel, serve_config
 from fairlead.render.serve_keys import unknown_keys
 
 SMALL = ServedModel(
@@ -69,6 +69,12 @@ def test_nothing_but_the_models_workers_asks_for_a_cpu() -> None:
     assert application["args"]["ingress_deployment_config"]["ray_actor_options"] == {"num_cpus": 0}
     for model in application["args"]["llm_configs"]:
         assert model["deployment_config"]["ray_actor_options"] == {"num_cpus": 0}
+
+
+def test_the_router_may_be_kept_on_the_head() -> None:
+    application = serve_config([SMALL], app="llm", http=HTTP, ingress_resources=HEAD)["applications"][0]
+    options = application["args"]["ingress_deployment_config"]["ray_actor_options"]
+    assert options == {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}
 
 
 def test_streams_are_never_held_back() -> None:

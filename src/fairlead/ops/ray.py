@@ -30,7 +30,8 @@ from fairlead.engine.supervisor import WorkerSpec
 from fairlead.ops import runfile
 from fairlead.ops.layout import Layout
 from fairlead.ops.machine import free_ports, interpreter
-from fairlead.render.serve_config import Http, Replicas, ServedModel, serve_config
+from fairlead.render import serve_config
+from fairlead.render.serve_config import Http, Replicas, ServedModel
 from fairlead.render.serve_keys import unknown_keys
 from fairlead.spec.ray import Ray
 from fairlead.spec.types import RayModel, Spec
@@ -79,17 +80,21 @@ def ray_workers(spec: Spec, layout: Layout, folders: Mapping[str, Path]) -> tupl
         cpus=ray.cpus,
     )
     runfile.replace(layout.ray / CLUSTER, msgspec.json.encode(cluster.joined))
-    config = configuration(spec, folders, Http(host=LOOPBACK, port=serve_port, proxies="HeadOnly"))
+    # proxy and router on the head: another node that dies takes along what it ran, and nothing else
+    http = Http(host=LOOPBACK, port=serve_port, proxies="HeadOnly")
+    config = configuration(spec, folders, http, router=serve_config.HEAD)
     token_file = str(cluster.token)
     settings = Settings(cluster.dashboard_url, keeper_port, spec.name, config, ray.nodes, token_file=token_file)
     nodes = [node(cluster, number, layout, timeout_s) for number in range(ray.nodes)]
     return [*nodes, keeper(settings, layout, timeout_s)], f"http://{LOOPBACK}:{serve_port}"
 
 
-def configuration(spec: Spec, folders: Mapping[str, Path], http: Http) -> dict[str, Any]:
+def configuration(
+    spec: Spec, folders: Mapping[str, Path], http: Http, router: Mapping[str, float] | None = None
+) -> dict[str, Any]:
     """What Serve is told. Raises ValueError where it holds a key that Ray would ignore: a mistake of ours."""
     models = [served_model(name, model, folders.get(name)) for name, model in ray_models(spec).items()]
-    config = serve_config(models, app=spec.name, http=http)
+    config = serve_config.serve_config(models, app=spec.name, http=http, ingress_resources=router)
     if found := unknown_keys(config):
         raise ValueError(found)
     return config

@@ -17,6 +17,8 @@ HEALTH_PATH = "/-/healthz"  # Ray Serve's proxies answer it; /health is a 404
 PLENTY = 1_000_000_000  # Ray Serve LLM's own default: the engine queues, not Ray
 PLACED = 0.001  # a share of a custom resource so small that it places a replica and uses nothing up
 
+HEAD: Mapping[str, float] = {"node:__internal_head__": PLACED}  # Ray's own name for a resource that the head has
+
 ProxyLocation = Literal["HeadOnly", "EveryNode"]
 
 
@@ -64,16 +66,26 @@ class Http:
     proxies: ProxyLocation = "EveryNode"
 
 
-def serve_config(models: Sequence[ServedModel], *, app: str, http: Http, ingress_replicas: int = 1) -> dict[str, Any]:
-    """The whole configuration, all `models` in one application at /v1; the same value for the same arguments."""
+def serve_config(
+    models: Sequence[ServedModel],
+    *,
+    app: str,
+    http: Http,
+    ingress_replicas: int = 1,
+    ingress_resources: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    """The whole configuration, all `models` in one application at /v1; the same value for the same arguments.
+
+    The router has `ingress_replicas`, each on a node that offers `ingress_resources` (HEAD: the head).
+    """
     return {
         "proxy_location": http.proxies,
         "http_options": {"host": http.host, "port": http.port},
-        "applications": [application(app, models, ingress_replicas)],
+        "applications": [application(app, models, ingress(ingress_replicas, ingress_resources or {}))],
     }
 
 
-def application(name: str, models: Sequence[ServedModel], ingress_replicas: int) -> dict[str, Any]:
+def application(name: str, models: Sequence[ServedModel], router: Mapping[str, Any]) -> dict[str, Any]:
     """The OpenAI-compatible application."""
     return {
         "name": name,
@@ -81,14 +93,15 @@ def application(name: str, models: Sequence[ServedModel], ingress_replicas: int)
         "import_path": IMPORT_PATH,
         "args": {
             "llm_configs": [llm_config(model) for model in sorted(models, key=lambda model: model.name)],
-            "ingress_deployment_config": ingress(ingress_replicas),
+            "ingress_deployment_config": dict(router),
         },
     }
 
 
-def ingress(replicas: int) -> dict[str, Any]:
+def ingress(replicas: int, resources: Mapping[str, float]) -> dict[str, Any]:
     """The router. It asks for no CPU of its own: else a small cluster is full before its models have started."""
-    return {"num_replicas": replicas, "max_ongoing_requests": PLENTY, "ray_actor_options": {"num_cpus": 0}}
+    actor = {"num_cpus": 0, **({"resources": dict(sorted(resources.items()))} if resources else {})}
+    return {"num_replicas": replicas, "max_ongoing_requests": PLENTY, "ray_actor_options": actor}
 
 
 def llm_config(model: ServedModel) -> dict[str, Any]:

@@ -6,6 +6,8 @@ succeed; from then on Ray mends what breaks (a node's replicas start again elsew
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ from fairlead.engine.ray.view import HOPELESS, UP, View, others, resources, view
 from fairlead.errors import EXIT_FAILED, Problem, UserError
 
 POLL_S = 1.0
+METRICS_KEPT_S = 2.5  # Ray forgets a gauge once it was read, until its process reports again, once a second
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,6 +48,8 @@ class Keeper:
     say: Callable[[str], None]
     served: bool = False  # has been whole at least once
     seen: View = field(default_factory=lambda: View("", "nothing was asked yet"))
+    _metrics: tuple[float, str] = (-math.inf, "")
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self) -> None:
         """Deploy, then watch. Raises UserError when the first deployment cannot succeed."""
@@ -59,7 +64,12 @@ class Keeper:
 
     def metrics(self) -> str:
         """The engines' metrics in vLLM's own names. Raises httpx.HTTPError, UserError."""
-        return dialect.in_plain_names(self._pages())
+        with self._lock:
+            asked, text = self._metrics
+            if time.monotonic() - asked > METRICS_KEPT_S:
+                text = dialect.in_plain_names(self._pages())
+                self._metrics = (time.monotonic(), text)
+            return text
 
     def look(self) -> View:
         """The cluster now, and what waits in it. Raises httpx.HTTPError, UserError."""
