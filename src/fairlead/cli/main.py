@@ -15,6 +15,7 @@ from fairlead.cli import (
     batch_commands,
     catalog_commands,
     chat_command,
+    import_command,
     keys_commands,
     lint_commands,
     plan_commands,
@@ -62,6 +63,7 @@ for command in (
     version,
 ):
     app.command()(command)
+app.command("import")(import_command.import_)
 app.add_typer(access_commands.app, name="access")
 app.add_typer(keys_commands.app, name="keys")
 app.add_typer(store_commands.app, name="store")
