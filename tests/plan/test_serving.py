@@ -109,6 +109,16 @@ def test_what_is_asked_is_given_up_to_the_capacity_and_no_more() -> None:
     assert above.low < above.output_tokens_per_s < above.high
 
 
+def test_the_slow_end_of_the_interval_is_slower_and_may_not_keep_up() -> None:
+    calm, queue = asked(Traffic(lengths=VARIED, rate=5.0))
+    assert queue.slow["TTFT"] > calm.ttft_ms["p95"]
+    assert queue.slow["TPOT"] > 1.1 * calm.tpot_ms["p95"]
+    assert queue.slow_keeps_up
+    nearly_full = asked(Traffic(lengths=VARIED, rate=0.93 * queue.sustained_per_s))[1]
+    assert (nearly_full.keeps_up, nearly_full.slow_keeps_up) == (True, False)
+    assert asked(Traffic(lengths=VARIED, clients=4))[1].slow == {}
+
+
 def test_tails_and_bursts_make_wait() -> None:
     rate = 0.75 * asked(Traffic(lengths=EQUAL, rate=1.0))[1].sustained_per_s
     calm, bursts, tails = (

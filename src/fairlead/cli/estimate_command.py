@@ -249,6 +249,8 @@ def show(made: Estimate) -> None:
     for name, values in (("TTFT", speed.ttft_ms), ("TPOT", speed.tpot_ms), ("E2E", speed.e2e_ms)):
         shown.add_row(name, *(f"{value:.1f}" for value in values.values()))
     screen.print(shown)
+    if made.queue is not None and made.queue.slow:
+        screen.print(made.queue.slow_text(), markup=False)
     parts = sorted(speed.parts.items(), key=lambda item: -item[1])
     screen.print("time goes to: " + ", ".join(f"{name} {share:.0%}" for name, share in parts if share >= 0.01))
     show_disagreements(made)

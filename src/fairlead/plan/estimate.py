@@ -43,7 +43,9 @@ class Queue:
 
     `offered_per_s` requests come, `sustained_per_s` is the most that the deployment can answer for long. `ongoing`
     requests are running or queued in the mean. `preempted`: times that a request lost its place in the KV cache, in the
-    mean. `refused`: the share of requests too long for context or cache. `requests` were simulated.
+    mean. `refused`: the share of requests too long for context or cache. `requests` were simulated. `slow`: the 95th
+    percentiles of TTFT and TPOT in ms were the engines as slow as the 80 % interval allows, and whether they would then
+    keep up; of clients that wait nothing.
     """
 
     offered_per_s: float
@@ -53,6 +55,15 @@ class Queue:
     preempted: float
     refused: float
     requests: int
+    slow: Mapping[str, float]
+    slow_keeps_up: bool
+
+    def slow_text(self) -> str:
+        """The latencies at the slow end, in a sentence."""
+        if not self.slow_keeps_up:
+            return "At the slow end of the 80 % interval it would not keep up."
+        told = ", ".join(f"{name} p95 {value:,.1f} ms" for name, value in self.slow.items())
+        return f"At the slow end of the 80 % interval: {told}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,7 +55,7 @@ def served(plan: Deployment, traffic: Traffic, known: Fit) -> Estimate:
     return replace(
         asked,
         speed=speed(plan, known, engine, traffic, run),
-        queue=queue(plan, engine, traffic, run, refused),
+        queue=queue(plan, known, engine, traffic, run=run, refused=refused),
     )
 
 
@@ -132,11 +132,12 @@ def engine_time(plan: Deployment, known: Fit, run: Run) -> dict[str, float]:
     return shares(amounts @ part_seconds(plan, mean) * each, 0.0)
 
 
-def queue(plan: Deployment, engine: EngineModel, traffic: Traffic, run: Run, refused: float) -> Queue:
+def queue(plan: Deployment, known: Fit, engine: EngineModel, traffic: Traffic, *, run: Run, refused: float) -> Queue:
     """How full the fleet is, and what became of the requests that were not simply served."""
     answered = throughput(plan, traffic, run)
     here = measured(run, traffic)
     stay = run.ttft_s[here] + run.tpot_s[here] * (run.trace.output[here] - 1)
+    slow, slow_keeps_up = at_the_slow_end(plan, known, engine, traffic)
     return Queue(
         offered_per_s=answered if traffic.rate is None else traffic.rate,
         sustained_per_s=capacity(engine, traffic) * copies(plan),
@@ -145,7 +146,27 @@ def queue(plan: Deployment, engine: EngineModel, traffic: Traffic, run: Run, ref
         preempted=run.preemptions / len(run.ttft_s),
         refused=refused,
         requests=len(run.ttft_s),
+        slow=slow,
+        slow_keeps_up=slow_keeps_up,
     )
+
+
+def at_the_slow_end(
+    plan: Deployment, known: Fit, engine: EngineModel, traffic: Traffic
+) -> tuple[dict[str, float], bool]:
+    """p95 of TTFT and TPOT in ms, and whether the fleet keeps up, were it as slow as the interval allows.
+
+    Close to what is sustained, a few percent of speed decide whether an objective is kept. Clients that wait slow down.
+    """
+    if traffic.rate is None:
+        return {}, True
+    slow = engine.slowed(min(1.0, known.interval(plan)[0]))
+    run = simulated(slow, traffic, copies(plan))
+    here = measured(run, traffic)
+    several = run.trace.output[here] > 1
+    tpot = run.tpot_s[here][several] if several.any() else run.tpot_s[here]
+    p95 = {"TTFT": float(np.quantile(run.ttft_s[here], 0.95)) * 1e3, "TPOT": float(np.quantile(tpot, 0.95)) * 1e3}
+    return p95, keeps_up(plan, slow, traffic, run)
 
 
 def keeps_up(plan: Deployment, engine: EngineModel, traffic: Traffic, run: Run) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from fairlead.errors import Problem, UserError
@@ -63,6 +63,11 @@ class EngineModel:
         if self.experts_s:
             seconds += self.experts_s * (1 - self.expert_missed ** (running + taken))
         return seconds + self.prompt_token_s * taken + self.attended_s * (attended - taken * self.typical_prompt / 2)
+
+    def slowed(self, speed: float) -> EngineModel:
+        """The same engine at `speed` (1: as it is); what requests wait outside of it stays."""
+        times = ("iteration_s", "sequence_s", "context_token_s", "prompt_token_s", "experts_s", "attended_s")
+        return replace(self, **{name: getattr(self, name) / speed for name in times})
 
     def work_s(self, prompt: float, output: float, context: float) -> float:
         """Seconds of a replica that requests take beside the fixed part of each iteration.

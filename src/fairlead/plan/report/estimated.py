@@ -14,10 +14,11 @@ from fairlead.plan.estimate import Estimate, Queue, Speed, estimate
 from fairlead.plan.memory import kv_bytes, refusals
 from fairlead.plan.report import plots
 from fairlead.plan.report.page import Section, Table
-from fairlead.plan.served import served
+from fairlead.plan.served import part_engine, served
+from fairlead.plan.serving import capacity
 from fairlead.plan.suggest import TP_SIZES, VENDORS, prices, supported
 from fairlead.plan.traffic import Traffic
-from fairlead.plan.workload import Workload
+from fairlead.plan.workload import Workload, copies
 
 MOST_CLIENTS = 1024
 LOADS = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95)  # of what is sustained
@@ -77,7 +78,8 @@ def figures(made: Estimate, speed: Speed) -> Section:
 def queue_text(queue: Queue) -> str:
     """How full it is."""
     text = f" {queue.offered_per_s:.2f} requests/s come, at most {queue.sustained_per_s:.2f} can be answered for long."
-    return text + ("" if queue.keeps_up else " It does not keep up: the latencies grow with the length of the run.")
+    text += "" if queue.keeps_up else " It does not keep up: the latencies grow with the length of the run."
+    return f"{text} {queue.slow_text()}" if queue.slow else text
 
 
 def memory_section(made: Estimate) -> Section:
@@ -144,9 +146,7 @@ def open_loop(traffic: Traffic, rate: float) -> Traffic:
 
 def sustained(plan: Deployment, traffic: Traffic, known: Fit) -> float:
     """Requests/s that `plan` answers for long; it fits."""
-    queue = served(plan, open_loop(traffic, 1e-3), known).queue
-    assert queue is not None
-    return queue.sustained_per_s
+    return capacity(part_engine(plan, known, traffic), traffic) * copies(plan)
 
 
 def costs(plan: Deployment, traffic: Traffic, known: Fit) -> Section:
@@ -154,18 +154,9 @@ def costs(plan: Deployment, traffic: Traffic, known: Fit) -> Section:
     made = sorted(offers(plan, traffic, known), key=lambda each: each.usd_million)
     names = [each.plan.title for each in made]
     chosen = next((number for number, each in enumerate(made) if same(each.plan, plan)), None)
-    columns = ("replica", "requests/s", "TTFT p95 s", "TPOT p95 ms", "USD/M output tokens", "USD/month")
-    rows = [
-        (
-            each.plan.title,
-            f"{each.rate:.2f}",
-            f"{each.ttft_s:.2f}",
-            f"{each.tpot_ms:.1f}",
-            f"{each.usd_million:.2f}",
-            "" if each.usd_month is None else f"{each.usd_month:,.0f}",
-        )
-        for each in made
-    ]
+    columns = ["replica", "requests/s", "TTFT p95 s", "TPOT p95 ms", "USD/M output tokens"]
+    columns += ["USD/month"] if traffic.rate else []
+    rows = [cells(each) for each in made]
     text = f"Each replica filled to {FILLED:.0%} of what it sustains, at the lowest price on demand in the catalog."
     text += " USD/month: whole replicas for the load that was asked." if traffic.rate else ""
     plot = plots.bars(
@@ -176,6 +167,12 @@ def costs(plan: Deployment, traffic: Traffic, known: Fit) -> Section:
     )
     table = Table(columns=columns, rows=rows, numbers=frozenset(columns[1:]), chosen=chosen)
     return Section(title="Cost by option", text=text, plot=plot, table=table)
+
+
+def cells(each: Offer) -> tuple[str, ...]:
+    """One row of the table of costs; the month only where a load was asked."""
+    figures = (f"{each.rate:.2f}", f"{each.ttft_s:.2f}", f"{each.tpot_ms:.1f}", f"{each.usd_million:.2f}")
+    return (each.plan.title, *figures, *(() if each.usd_month is None else (f"{each.usd_month:,.0f}",)))
 
 
 def same(one: Deployment, other: Deployment) -> bool:

@@ -14,7 +14,8 @@ h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top:
 p { max-width: 48rem; } .about { color: #5a6675; margin-top: 0.2rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.9rem; }
 th, td { padding: 0.25rem 0.9rem 0.25rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid #e8ecf1; }
-th { color: #5a6675; font-weight: 600; } td.number, th.number { text-align: right; white-space: nowrap; }
+th { color: #5a6675; font-weight: 600; } td:first-child, td.number, th.number { white-space: nowrap; }
+td.number, th.number { text-align: right; }
 tr.chosen td { font-weight: 600; background: #eef6f3; } svg { max-width: 100%; height: auto; display: block; }
 @media print { body { margin: 0; } section { break-inside: avoid; } }
 """
