@@ -103,6 +103,12 @@ def command(
     return subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, timeout=900, check=False)
 
 
+def started(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """Begin a command of ours in `folder`."""
+    argv = [str(Path(sys.executable).with_name("fairlead")), *arguments]
+    return subprocess.Popen(argv, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 def own_cluster(nodes: int) -> str:
     return f"{{python: {VLLM_PYTHON}, nodes: {nodes}, cpus: 2.0}}"
 

@@ -5,7 +5,9 @@ The tests share one cluster and run in the order of this file; the one that kill
 
 from __future__ import annotations
 
+import json
 import statistics
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,13 +22,15 @@ from contract.checks import CHECKS, text_of
 from contract.endpoint import Endpoint, loopback_client
 from contract.engines import openvino
 
-from .service import Service, own_cluster, service, until
+from .rows import answers, rows, write
+from .service import Service, command, own_cluster, service, started, until
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(1200)]
 
 CANARY = "xyzzy-7431"
 PROMPTS = ("What is Fairlead?", "Who are you?", "What is a KV cache?", "What is the capital of France?", "hello")
 PAIRS = 200
+ROWS, KILLS = 400, 3
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +136,54 @@ def test_the_gateway_adds_little(
     assert added < 0.1 * base
 
 
+def test_ray_data_answers_as_the_gateway_does_and_each_row_once(fleet: Service) -> None:
+    """Killed in the middle, three times over, the same command goes on; then the words are those of the HTTP batch."""
+    folder = fleet.folder
+    write(folder / "rows.jsonl", rows(ROWS))
+    argv = ("batch", "run", "rows.jsonl", "ray.jsonl", "--engine", "ray", "--json")
+    known = 0
+    for _ in range(KILLS):
+        killed_after_more_than(known, started(folder, *argv), folder)
+        known = results(folder)
+    done = command(folder, *argv)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["resumed"] == known > 0
+    done = command(folder, "batch", "run", "rows.jsonl", "http.jsonl", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    ours, theirs = answers(folder / "ray.jsonl"), answers(folder / "http.jsonl")
+    assert len(ours) == ROWS
+    assert ours == theirs
+
+
+def test_ray_data_says_what_is_wrong_with_a_row(fleet: Service) -> None:
+    good, hot, far, other = rows(4)
+    hot["body"]["temperature"] = -1
+    far["body"]["model"] = "no-such-model"
+    other["url"] = "/v1/embeddings"
+    write(fleet.folder / "wrong.jsonl", [good, hot, far, other])
+    done = command(fleet.folder, "batch", "run", "wrong.jsonl", "right.jsonl", "--engine", "ray", "--json")
+    assert done.returncode == 1, done.stderr
+    assert list(answers(fleet.folder / "right.jsonl")) == [good["custom_id"]]
+    errors = {
+        line["custom_id"]: json.dumps(line) for line in map(json.loads, (fleet.folder / "right.errors.jsonl").open())
+    }
+    assert "temperature" in errors[hot["custom_id"]]
+    assert "no-such-model" in errors[far["custom_id"]]
+    assert "/v1/embeddings" in errors[other["custom_id"]]
+
+
+def killed_after_more_than(known: int, running: subprocess.Popen[bytes], folder: Path) -> None:
+    until(lambda: results(folder) > known or running.poll() is not None, "some more answers")
+    running.kill()
+    running.wait()
+
+
+def results(folder: Path) -> int:
+    """Answers that are written down."""
+    path = folder / "ray.jsonl.part" / "results.jsonl"
+    return len(path.read_bytes().splitlines()) if path.exists() else 0
+
+
 @dataclass
 class Caller:
     """Asks a model without pause until told to stop, and remembers what it was told."""
@@ -178,7 +230,7 @@ def test_a_node_that_dies_under_load_comes_back_by_itself(fleet: Service, client
         for caller in callers
     }
     assert told[victim][-1].status_code == 200
-    for answer in (answer for answers in told.values() for answer in answers if answer.status_code != 200):
+    for answer in (answer for each in told.values() for answer in each if answer.status_code != 200):
         assert answer.status_code >= 500
         assert answer.json()["error"]["message"]
         assert "Internal exception" not in answer.text

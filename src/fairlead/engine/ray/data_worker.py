@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-BATCH = 64  # rows that one call of the stage has in flight; several calls overlap
-BLOCK = 256  # rows of a block: results come when a block is done
+BATCH = 32  # rows that one call of the stage has in flight; several calls overlap
+BLOCK = 64  # rows of a block: results come when a block is done
 
 
 def main() -> None:
