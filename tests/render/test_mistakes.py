@@ -266,6 +266,11 @@ MISTAKES: dict[str, tuple[str, str, Plant]] = {
         SCALED,
         put("spec", "triggers", 1, "metadata", "desiredReplicas", to="50"),
     ),
+    "a schedule at another time": (
+        "schedule",
+        SCALED,
+        put("spec", "triggers", 1, "metadata", "end", to="0 21 * * 1-5"),
+    ),
     "a timezone that is none": (
         "scale-bounds",
         SCALED,

@@ -37,6 +37,7 @@ RAY_HEAD = "ray-head"
 PICKER = "picker"
 WORKER = "engine-worker"
 BATCH = "batch"
+CLOCK = "clock"
 
 PUBLIC_PATHS = ("/v1", "/admin")
 """What the gateway answers on its public port; all of it wants a key."""
@@ -159,6 +160,11 @@ def engine_account(spec: Spec) -> str:
 def operator_role(spec: Spec) -> str:
     """The Role of those who keep the service running."""
     return f"{spec.name}-operator"
+
+
+def clock(spec: Spec) -> str:
+    """What changes the bounds of replicas by a schedule."""
+    return f"{spec.name}-clock"
 
 
 def pool_selector(pool: str) -> Mapping[str, str]:

@@ -14,6 +14,7 @@ from fairlead.render.delivery.chart import chart
 from fairlead.render.delivery.pipelines import pipelines
 from fairlead.render.engines import inference_gateway, kserve, kuberay, llmd, triton
 from fairlead.render.engines.account import account
+from fairlead.render.engines.ray_clock import clock
 from fairlead.render.engines.ray_flows import ray_flows
 from fairlead.render.engines.vllm import vllm
 from fairlead.render.files import Files, extended, files
@@ -80,7 +81,7 @@ TARGETS: Mapping[str, Target] = {
     "kuberay": Target(
         summary="one RayService of KubeRay for all models",
         upstream=kuberay.upstream,
-        renderers=(account, kuberay.kuberay),
+        renderers=(account, kuberay.kuberay, clock),
         flows=ray_flows,
     ),
     "llm-d": Target(

@@ -44,6 +44,7 @@ CHECKS: Mapping[str, Check] = {
     "flow-open": network.open_is_needed,
     "scale-target": scaling.targets,
     "scale-bounds": scaling.bounds,
+    "schedule": scaling.schedules,
     "disruption": scaling.disruption,
     "selector": scaling.selectors,
     "grace": scaling.grace,

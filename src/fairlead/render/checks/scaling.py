@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from zoneinfo import available_timezones
 
+from fairlead.render import names
 from fairlead.render.checks.frame import Fault, Rendering, dig, listed
 from fairlead.render.checks.routing import selected
 from fairlead.spec.problems import nearest
@@ -37,6 +38,36 @@ def targets(rendering: Rendering) -> Iterator[Fault]:
             yield Fault(found, f"sets replicas, and {document.title} sets them too", "leave replicas out")
         if seen[kind, name] > 1:
             yield Fault(document, f"a second autoscaler of {kind} {name!r}", "one sets what the other undoes: keep one")
+
+
+def schedules(rendering: Rendering) -> Iterator[Fault]:
+    """A schedule of the file has something that acts on it: a trigger of KEDA for each model, or a CronJob for all."""
+    spec = rendering.build.spec
+    for name, schedule in (spec.deploy.schedules if spec.deploy else {}).items():
+        times = (schedule.start, schedule.end, schedule.timezone)
+        if all(_has_job(rendering, when, schedule.timezone) for when in times[:2]):
+            continue
+        for model in schedule.models:
+            if times not in _cron_triggers(rendering, model):
+                message = f"the schedule {name!r} moves no replica of {model!r} in the target {rendering.build.target}"
+                yield Fault(
+                    None, message, "a model that sleeps has no minimum: give it autoscaling.min, or no schedule"
+                )
+
+
+def _has_job(rendering: Rendering, when: str, timezone: str) -> bool:
+    jobs = [document.object["spec"] for document in rendering.of_kind("CronJob")]
+    return any(job.get("schedule") == when and job.get("timeZone") == timezone for job in jobs)
+
+
+def _cron_triggers(rendering: Rendering, model: str) -> list[tuple[str, str, str]]:
+    return [
+        (trigger["metadata"]["start"], trigger["metadata"]["end"], trigger["metadata"]["timezone"])
+        for document in rendering.of_kind("ScaledObject")
+        if dig(document.object, "metadata", "labels", names.MODEL) == names.slug(model)
+        for trigger in listed(document.object, "spec", "triggers")
+        if trigger.get("type") == "cron"
+    ]
 
 
 def bounds(rendering: Rendering) -> Iterator[Fault]:

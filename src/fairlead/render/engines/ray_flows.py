@@ -30,6 +30,8 @@ def ray_flows(build: Build) -> Iterator[Flow]:
         yield Flow(f"scrape-{pods.component}", monitoring, pods, ((TCP, METRICS_PORT),), "metrics of Ray")
     yield from dns(names.RAY_HEAD)
     yield from api_server(head, "Ray's autoscaler asks the API server for workers")
+    if deploy.schedules:
+        yield from api_server(Pods(names.CLOCK), "schedules change the bounds of replicas")
     yield from memory(deploy, head)
     if steps := by_steps(build.spec):
         yield from renewal(Proxies(f"{names.ray(build.spec)}-gateway"), steps)

@@ -1,0 +1,106 @@
+"""`fairlead render`: what it writes, what it only shows, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from fairlead.cli.main import app
+from fairlead.errors import UserError
+from fairlead.render.targets import TARGETS
+
+from .plans import SERVICE
+
+HARDWARE = """
+hardware:
+  cloud: aws
+  region: us-east-1
+  pools:
+    l4: {instance: g6.xlarge, min: 0, max: 8}
+"""
+MODELS = SERVICE[SERVICE.index("  llama-8b:") : SERVICE.index("  far:")]
+SMALL = """\
+  llama-8b:
+    engine: vllm
+    source: hf://meta-llama/Llama-3.1-8B-Instruct@main
+    shape: Llama-3.1-8B
+    max_model_len: 8192
+    pool: l4
+    autoscaling: {min: 1, max: 4}
+"""
+FILE = SERVICE.replace(MODELS, SMALL) + HARDWARE
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(app, ["render", *words], catch_exceptions=True)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "fairlead.yaml"
+    path.write_text(FILE)
+    return path
+
+
+def test_it_writes_a_folder_and_then_finds_nothing_to_do(file: Path) -> None:
+    out = file.parent / "out"
+    first = run(str(file), "-t", "vllm", "-o", str(out))
+    assert first.exit_code == 0, first.output
+    assert "new " in first.output
+    assert (out / "manifests" / "gateway.yaml").exists()
+    second = run(str(file), "-t", "vllm", "-o", str(out))
+    assert "none changed" in second.output
+    assert run(str(file), "-t", "vllm", "-o", str(out), "--check").exit_code == 0
+
+
+def test_check_and_diff_write_nothing(file: Path) -> None:
+    out = file.parent / "out"
+    checked = run(str(file), "-t", "vllm", "-o", str(out), "--check")
+    assert checked.exit_code == 1
+    shown = run(str(file), "-t", "vllm", "-o", str(out), "--diff")
+    assert shown.exit_code == 0
+    assert "+++ manifests/gateway.yaml" in shown.output
+    assert not out.exists()
+
+
+def test_a_change_of_the_file_is_one_of_the_folder(file: Path) -> None:
+    out = file.parent / "out"
+    run(str(file), "-t", "vllm", "-o", str(out))
+    file.write_text(FILE.replace("  backup: {schedule: 0 2 * * *}\n", "").replace("replicas: 2}", "replicas: 3}"))
+    told = json.loads(run(str(file), "-t", "vllm", "-o", str(out), "--json").output)
+    changed = {change["path"]: change["state"] for change in told["changes"]}
+    assert changed["manifests/backup.yaml"] == "gone"
+    assert changed["manifests/scaling.yaml"] == "changed"
+    assert not (out / "manifests" / "backup.yaml").exists()
+
+
+def test_the_target_may_stand_in_the_file(file: Path) -> None:
+    file.write_text(FILE.replace("deploy:\n", "deploy:\n  target: vllm\n"))
+    told = json.loads(run(str(file), "-o", str(file.parent / "out"), "--json").output)
+    assert told["target"] == "vllm"
+
+
+def test_without_a_target_it_names_them(file: Path) -> None:
+    error = run(str(file)).exception
+    assert isinstance(error, UserError)
+    assert all(target in str(error) for target in TARGETS)
+
+
+def test_a_problem_has_the_line_that_asked_for_it(file: Path) -> None:
+    file.write_text(FILE.replace("size: 200Gi, storage_class: efs", "size: 200Gi, access: ReadWriteOnce"))
+    error = run(str(file), "-t", "vllm", "-o", str(file.parent / "out")).exception
+    assert isinstance(error, UserError)
+    [problem] = error.problems
+    line = next(number for number, text in enumerate(FILE.splitlines(), 1) if "cache:" in text)
+    assert problem.where == f"fairlead.yaml:{line}"
+    assert "[claim]" in problem.message
+    assert not (file.parent / "out").exists()
+
+
+def test_it_lists_its_targets() -> None:
+    assert json.loads(run("--list", "--json").output) == {name: each.summary for name, each in TARGETS.items()}
+    shown = run("--list").output
+    assert all(name in shown for name in TARGETS)
