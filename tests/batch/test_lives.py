@@ -89,7 +89,15 @@ def test_rows_wait_for_an_engine_that_is_busy(desk: House, official: Official) -
     batch_id = create(client, upload(client, [row(number) for number in range(10)]))
     assert eventually(lambda: len(desk.seen) > 10)
     desk.replicas[0].manner = Manner()
+    before = told(desk, "answered")
     assert ended(client, batch_id).request_counts.completed == 10
+    assert told(desk, "retried") > 0
+    assert 0 <= told(desk, "answered") - before <= 10
+
+
+def told(house: House, result: str) -> float:
+    """Rows of all tests of this gateway, by what its metrics say."""
+    return house.gateway.metrics().get(("fairlead_batch_rows_total", (("result", result),)), 0.0)
 
 
 def test_limits_and_budgets_hold_for_rows(build: Build, official: Official) -> None:

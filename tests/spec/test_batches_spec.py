@@ -20,6 +20,7 @@ MISTAKES = {
     ),
     "no yielding": ("batches: {}\n" + USERS, "batches would not yield"),
     "several gateways": ("batches: {}\nfairness: {}\ngateway: {replicas: 2}\n" + USERS, "kept on one gateway's disk"),
+    "a cluster": ("batches: {}\nfairness: {}\ndeploy: {}\n" + USERS, "in a cluster that goes with its node"),
     "no time": ("batches: {window: 0s}\nfairness: {}\n" + USERS, "batches.window"),
     "a quota of nothing": ("batches: {max_active: 0}\nfairness: {}\n" + USERS, "batches.max_active"),
 }

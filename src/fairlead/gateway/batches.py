@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -45,6 +46,7 @@ class Batches:
         self.store = BatchStore(Path(app.config.state_dir) / FOLDER)
         self.store.tidy(ENDED)
         self.runs: dict[str, Run] = {batch.id: Run(self, batch) for batch in self.store.unended(ENDED)}
+        self.rows: Counter[str] = Counter()  # by result, since the start
         self.slots = asyncio.Semaphore(rules.concurrency)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._tasks: set[asyncio.Task[None]] = set()

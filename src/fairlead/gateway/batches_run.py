@@ -175,7 +175,9 @@ class Run:
             again = wait_s(answer.status, fields, tries, random.random())  # noqa: S311 - only spreads retries
             if again is None or (not answer.status and answer.code):
                 out.add(answer)
+                self._batches.rows["answered" if answer.good else "failed"] += 1
                 return
+            self._batches.rows["retried"] += 1
             await self._pause(again)
 
     async def _pause(self, seconds: float) -> None:

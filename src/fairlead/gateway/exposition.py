@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, get_args
 
@@ -47,6 +48,7 @@ class _GatewayCollector(Collector):
         yield family(signals.JOURNAL_LAG, [((), app.ledger.unshipped_bytes())])
         yield family(signals.LOG_DROPPED, [((), counters.log_dropped)])
         yield from consumption_families(app)
+        yield from batch_families(app)
         yield from identity_families(app)
         yield from store_families(app)
         yield family(signals.BUILD, [((__version__, app.config.name), 1)])
@@ -80,6 +82,15 @@ def store_families(app: App) -> Iterator[Metric]:
     yield family(signals.LEASE_ROUNDS, (((result,), count) for result, count in rounds))
     states = get_args(Freshness)
     yield family(signals.KEYS_FRESHNESS, (((state,), state == app.keys_freshness) for state in states))
+
+
+def batch_families(app: App) -> Iterator[Metric]:
+    """The Batch API, where it is declared."""
+    runs = app.batches.runs.values() if app.batches is not None else ()
+    states = Counter(run.batch.status for run in runs)
+    yield family(signals.BATCHES, (((state,), float(count)) for state, count in states.items()))
+    rows = app.batches.rows.items() if app.batches is not None else ()
+    yield family(signals.BATCH_ROWS, (((result,), float(count)) for result, count in rows))
 
 
 def identity_families(app: App) -> Iterator[Metric]:

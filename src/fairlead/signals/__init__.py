@@ -101,6 +101,13 @@ IDEMPOTENT = Signal(
     ("action",),
     "Requests with an Idempotency-Key: run, replay; refused: wait (one is running), refuse (another body), lost, full.",
 )
+BATCHES = Signal("fairlead_batches", "gauge", ("status",), "Batches that have not ended, by status.")
+BATCH_ROWS = Signal(
+    "fairlead_batch_rows_total",
+    "counter",
+    ("result",),
+    "Rows of batches: answered, failed (in the error file), retried (asked again).",
+)
 KEY_SET_AGE = Signal(
     "fairlead_key_set_age_seconds", "gauge", (), "Time since the issuer's key set was last fetched; -1: never."
 )
@@ -148,6 +155,8 @@ GATEWAY: tuple[Signal, ...] = (
     WAITING,
     SHED,
     IDEMPOTENT,
+    BATCHES,
+    BATCH_ROWS,
     KEY_SET_AGE,
     KEY_SET_FETCHES,
     CERTIFICATE_EXPIRY,

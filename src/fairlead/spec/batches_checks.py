@@ -10,9 +10,14 @@ from fairlead.spec.types import BATCH, Gateway, Role
 
 
 def findings(
-    *, declared: bool, roles: Mapping[str, Role | None], fairness: Fairness | None, gateway: Gateway | None
+    *,
+    declared: bool,
+    deployed: bool,
+    roles: Mapping[str, Role | None],
+    fairness: Fairness | None,
+    gateway: Gateway | None,
 ) -> Iterator[Finding]:
-    """Every contradiction."""
+    """Every contradiction. `deployed`: the file is for a cluster too."""
     users = [(name, role) for name, role in roles.items() if role is not None and BATCH in role.operations]
     if not declared:
         for name, role in users:
@@ -24,6 +29,9 @@ def findings(
     if fairness is None:
         message = "batches would not yield: without fairness an engine takes requests as they come"
         yield Finding(("batches",), message, "add fairness: {}", at_key=True)
+    if deployed:
+        message = "batches are kept on the gateway's disk, and in a cluster that goes with its node"
+        yield Finding(("batches",), message, "leave batches or deploy out; `fairlead batch run` works there", True)
     if gateway is not None and gateway.replicas > 1:
         message = f"batches and their files are kept on one gateway's disk, and there are {gateway.replicas}"
         yield Finding(("gateway", "replicas"), message, "leave batches out, or run one gateway")

@@ -83,6 +83,7 @@ def crosscheck(values: Mapping[str, Any]) -> list[Finding]:
     found += planning_checks.findings(hardware, planned)
     found += batches_checks.findings(
         declared=values.get("batches") is not None,
+        deployed=values.get("deploy") is not None,
         roles=parts.roles,
         fairness=consumption.fairness,
         gateway=parts.gateway,
