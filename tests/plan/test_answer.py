@@ -132,6 +132,18 @@ def test_the_tables_and_the_tree_for_people() -> None:
     assert "models.llama-8b.workload.rate" in told
 
 
+def test_the_report_is_one_file_with_a_plot_for_each_question(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="plots are an extra")
+    out = tmp_path / "plan.html"
+    run("plan", str(EXAMPLES / "large" / "fairlead.yaml"), "--html", str(out))
+    page = out.read_text()
+    assert page.count("<svg") == 5  # bill, memory, frontier, options, day
+    for title in ("Nodes", "llama-70b: memory of one GPU", "llama-70b: cost by option", "llama-70b: a simulated day"):
+        assert f"<h2>{title}</h2>" in page
+    assert 'class="chosen"' in page
+    assert not any(word in page for word in ("<script", "<link", "<img", "src="))
+
+
 def test_the_page_shows_what_the_command_prints() -> None:
     """The first block of docs/planning.md, but for empty lines."""
     page = (EXAMPLES.parent / "docs" / "planning.md").read_text()

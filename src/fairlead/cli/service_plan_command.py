@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,8 @@ import typer
 from rich.tree import Tree
 from typer.core import TyperGroup
 
+from fairlead.cli.files import text_of
+from fairlead.cli.report_file import write_report
 from fairlead.cli.show import console, table
 from fairlead.errors import UserError
 from fairlead.spec.load import load, read
@@ -22,8 +23,9 @@ from fairlead.spec.types import Spec
 if TYPE_CHECKING:
     from fairlead.plan.alternatives import Alternative
     from fairlead.plan.answer import Answer, ModelAnswer
+    from fairlead.plan.constants import Fit
     from fairlead.plan.explain import Number
-    from fairlead.plan.whatif import WhatIf
+    from fairlead.plan.report.page import Table as Rows
 
 CONSTANTS = typer.Option("--constants", help="Constants of your own, written by `plan calibrate`.")
 DEFAULT = "service"
@@ -42,6 +44,7 @@ def service(
     file: Annotated[Path, typer.Argument(help="The file to plan.")] = Path("fairlead.yaml"),
     environment: Annotated[str | None, typer.Option("-e", "--environment", help="Plan for this environment.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show where every number comes from.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a report with plots to this file.")] = None,
     constants: Annotated[Path | None, CONSTANTS] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -53,7 +56,12 @@ def service(
     if spec.hardware is None:
         show_laptop(spec, file.parent, as_json=as_json)
         return
-    made = answered(spec, file, constants)
+    known = fit(constants)
+    made = answered(spec, file, known)
+    if html is not None:
+        from fairlead.plan.report.planned import sections
+
+        write_report(html, f"Plan of {spec.name}", f"fairlead plan {file}", sections(made, known))
     if as_json:
         typer.echo(json.dumps(document(made), indent=2))
     elif explain:
@@ -63,13 +71,17 @@ def service(
         show(made)
 
 
-def answered(spec: Spec, file: Path, constants: Path | None) -> Answer:
-    """The answer; problems come with their lines."""
-    from fairlead.cli.files import text_of
-    from fairlead.plan.answer import answer
+def fit(constants: Path | None) -> Fit:
+    """The constants of the file, or those of the package."""
     from fairlead.plan.constants import parse, shipped
 
-    known = shipped() if constants is None else parse(text_of(constants))
+    return shipped() if constants is None else parse(text_of(constants))
+
+
+def answered(spec: Spec, file: Path, known: Fit) -> Answer:
+    """The answer; problems come with their lines."""
+    from fairlead.plan.answer import answer
+
     try:
         with console(stderr=True).status("searching"):
             return answer(spec, known, datetime.now(UTC).date(), folder=file.parent)
@@ -79,112 +91,27 @@ def answered(spec: Spec, file: Path, constants: Path | None) -> Answer:
 
 def show(made: Answer) -> None:
     """For people."""
+    from fairlead.plan.report import answered as told
+
     screen = console()
-    screen.print(
-        f"{made.plan.cloud}, {made.plan.region}: {made.usd_month:,.0f} USD a month for all nodes, day and night"
-    )
-    screen.print(pools_table(made))
-    screen.print(models_table(made))
-    screen.print(tiers_table(made))
+    screen.print(told.bill(made), markup=False)
+    screen.print(drawn("Pools", told.pools(made)))
+    screen.print(drawn("Models", told.models(made)))
+    screen.print(drawn("Tiers", told.tiers(made)))
     for each in made.models:
         if each.alternatives:
-            screen.print(alternatives_table(each))
-            screen.print(what_if_table(each))
+            screen.print(drawn(f"{each.placement.model}: elsewhere, not simulated", told.elsewhere(each)))
+            screen.print(drawn(f"{each.placement.model}: what if", told.what_if(each)))
     for problem in made.plan.warnings:
         screen.print(f"note: {problem.subject} {problem.message}; {problem.hint}".rstrip("; "), markup=False)
 
 
-def pools_table(made: Answer) -> Any:
-    """Nodes."""
-    from fairlead.plan.market import MONTH_H, usd_hour
-
-    columns = ("pool", "instance", "GPUs", "nodes", "min", "max", "USD/h", "price of", "USD/month")
-    shown = table(columns, title="Pools", numbers=columns[3:7] + columns[8:])
-    for pool in made.plan.pools:
-        machine, price = pool.instance, usd_hour(pool)
-        gpus = f"{machine.gpus} x {machine.gpu}" if machine.gpus else "-"
-        own = machine.source == "hardware.prices"
-        shown.add_row(
-            pool.name,
-            f"{machine.name}{', spot' if pool.spot else ''}",
-            gpus,
-            *(str(count) for count in (pool.nodes, pool.minimum, pool.maximum)),
-            f"{price:.2f}",
-            "your file" if own else str(machine.date),
-            f"{pool.nodes * price * MONTH_H:,.0f}",
-        )
+def drawn(title: str, rows: Rows) -> Any:
+    """A table on the screen."""
+    shown = table(rows.columns, title=title, numbers=tuple(rows.numbers))
+    for row in rows.rows:
+        shown.add_row(*row)
     return shown
-
-
-def models_table(made: Answer) -> Any:
-    """Models."""
-    columns = ("model", "pool", "as", "tp", "replicas", "takes/s", "TTFT p95", "TPOT p95", "USD/month", "USD/M tokens")
-    shown = table((*columns, "how sure"), title="Models", numbers=columns[3:])
-    for each in made.models:
-        placement, speed = each.placement, each.speed
-        fewest, most = each.between
-        count = placement.deployment.replicas
-        spread = f" (80 %: {fewest} to {most})" if fewest < most else ""
-        shown.add_row(
-            placement.model,
-            placement.pool,
-            f"{placement.deployment.model.name} {placement.deployment.quantization.name}",
-            str(placement.deployment.tp),
-            f"{count}{spread}",
-            f"{each.takes * count:.3g} of {each.ask.rate:.3g}" if each.ask.rate else "",
-            f"{speed.ttft_p95_ms:,.0f} ms" if speed else "",
-            f"{speed.tpot_p95_ms:.0f} ms" if speed else "",
-            f"{each.usd_month:,.0f}",
-            f"{each.usd_million:.3g}" if each.usd_million else "",
-            each.confidence,
-        )
-    return shown
-
-
-def tiers_table(made: Answer) -> Any:
-    """Three sizes."""
-    shown = table(("tier", "means", "replicas", "nodes", "USD/month"), title="Tiers", numbers=("USD/month",))
-    for tier in made.tiers:
-        replicas = ", ".join(f"{name} {count}" for name, count in tier.replicas)
-        nodes = ", ".join(f"{count} x {name}" for name, count in tier.nodes)
-        cost = f"{tier.usd_month:,.0f}" if tier.usd_month is not None else "nothing on offer does it"
-        shown.add_row(tier.name, tier.means, replicas, nodes, cost)
-    return shown
-
-
-def alternatives_table(each: ModelAnswer) -> Any:
-    """Where else."""
-    columns = ("scaling", "on", "tp", "replicas", "nodes", "USD/month", "TTFT mean", "TPOT mean")
-    shown = table(columns, title=f"{each.placement.model}: elsewhere, not simulated", numbers=columns[2:])
-    for other in each.alternatives:
-        shown.add_row(*alternative_row(each, other))
-    return shown
-
-
-def alternative_row(each: ModelAnswer, other: Alternative) -> Iterator[str]:
-    """One row."""
-    from fairlead.plan.alternatives import scaling
-
-    machine = other.option.site.instance
-    yield scaling(each.placement.deployment, other.option.plan)
-    yield f"{machine.name} ({machine.gpus} x {machine.gpu})"
-    yield from (str(value) for value in (other.option.plan.tp, other.replicas, other.nodes))
-    yield f"{other.usd_month:,.0f}"
-    yield from (f"{value:,.0f} ms" for value in (other.pace.ttft_ms, other.pace.tpot_ms))
-
-
-def what_if_table(each: ModelAnswer) -> Any:
-    """What would change the bill."""
-    columns = ("what if", "then", "saves USD/month", "TPOT mean", "its price")
-    shown = table(columns, title=f"{each.placement.model}: what if", numbers=columns[2:4])
-    for what in each.what_ifs:
-        shown.add_row(what.name, what.change, f"{what.saving:,.0f}", tpot(what), what.price)
-    return shown
-
-
-def tpot(what: WhatIf) -> str:
-    """Before and after."""
-    return f"{what.tpot_ms[0]:.0f} -> {what.tpot_ms[1]:.0f} ms" if what.tpot_ms else "stays"
 
 
 def tree(each: ModelAnswer) -> Tree:

@@ -54,17 +54,12 @@ def planned(file: Path, wish: Planned) -> Iterator[Question]:
 
 def question(choice: Choice, wish: Planned) -> Question:
     """One model's day: bounds, SLO, lengths, spot nodes and prices are those of the plan."""
+    from fairlead.plan.answer import billed
     from fairlead.plan.autoscale.fleet import Spot
-    from fairlead.plan.capacity import NODE_START_S
 
     option = choice.option
     ask, site, machine = option.ask, option.site, option.site.instance
-    engine = replace(
-        option.engine,
-        name=f"{ask.name}: {option.engine.name}",
-        startup_s=option.engine.startup_s + NODE_START_S,
-        price_per_hour=machine.usd_hour * option.plan.tp / machine.gpus,
-    )
+    engine = replace(billed(choice), name=f"{ask.name}: {option.engine.name}")
     spot = Spot(share=float(site.spot), price=site.usd_hour / machine.usd_hour)
     least, most = ask.bounds or (1, 0)
     floors = tuple(floor(text) for text in wish.schedule)

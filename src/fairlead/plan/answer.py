@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fairlead.catalog.instances import Instance
 from fairlead.plan.alternatives import Alternative, alternatives, standing
 from fairlead.plan.ask import Ask
+from fairlead.plan.autoscale.engine_model import EngineModel
+from fairlead.plan.capacity import NODE_START_S
 from fairlead.plan.constants import Fit
 from fairlead.plan.explain import Number, explained
 from fairlead.plan.market import MONTH_H, offered, usd_hour
@@ -29,14 +32,17 @@ MOST_ALTERNATIVES = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelAnswer:
-    """One model. `usd_month` is its part of its pool's nodes, `usd_million` that for a million tokens at the rate.
+    """One model; `engine` is a replica as simulations know it.
 
-    `between`: replicas, were every replica as fast and as slow as the measurements' 80 % interval. Without a stated
-    load there is no `speed`, no `usd_million` and nothing to compare.
+    `usd_month` is its part of its pool's nodes, `usd_million` that for a million tokens at the rate. `between`:
+    replicas, were every replica as fast and as slow as the measurements' 80 % interval. Without a stated load there
+    is no `speed`, no `usd_million` and nothing to compare.
     """
 
     placement: Placement
     ask: Ask
+    instance: Instance
+    engine: EngineModel
     takes: float
     speed: Percentiles | None
     confidence: str
@@ -85,6 +91,8 @@ def model_answer(placement: Placement, work: Placing, known: Fit, today: datetim
     return ModelAnswer(
         placement=placement,
         ask=ask,
+        instance=choice.option.site.instance,
+        engine=billed(choice),
         takes=choice.capacity.rate,
         speed=percentiles(ask, engine, choice.replicas) if ask.rate else None,
         confidence=known.confidence(choice.option.plan),
@@ -94,6 +102,16 @@ def model_answer(placement: Placement, work: Placing, known: Fit, today: datetim
         alternatives=tuple(alternatives(base, everywhere(hardware))[:MOST_ALTERNATIVES]) if base else (),
         what_ifs=what_ifs(base) if base else (),
         explained=explained(choice, hardware, known, today, paid),
+    )
+
+
+def billed(choice: Choice) -> EngineModel:
+    """A replica with its price, which starts when a node has started for it."""
+    option = choice.option
+    return replace(
+        option.engine,
+        startup_s=option.engine.startup_s + NODE_START_S,
+        price_per_hour=option.site.instance.usd_hour * option.plan.tp / option.site.instance.gpus,
     )
 
 

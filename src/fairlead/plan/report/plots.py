@@ -74,10 +74,15 @@ def draw_bars(axes: Axes, values: Mapping[str, float], *, x: str, chosen: str) -
     names = list(values)[::-1]
     colors = [COLORS[0] if each == chosen else COLORS[2] for each in names]
     made = axes.barh(names, [values[each] for each in names], color=colors, height=0.62)
-    axes.bar_label(made, labels=[f"{values[each]:.3g}" for each in names], padding=4, fontsize=8)
+    axes.bar_label(made, labels=[short(values[each]) for each in names], padding=4, fontsize=8)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(x)
     axes.margins(x=0.12)
+
+
+def short(value: float) -> str:
+    """`1,763` or `0.154`."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def stack(name: str, parts: Mapping[str, float], *, x: str, limit: float, limit_name: str) -> str:
