@@ -53,7 +53,7 @@ def lint(
     fix: Annotated[bool, typer.Option("--fix", help="Show as a diff what can be mended safely.")] = False,
     write: Annotated[bool, typer.Option("--write", help="With --fix: change the files.")] = False,
     outside: Annotated[
-        bool, typer.Option("--outside", help="Also run shellcheck, hadolint, actionlint and checkov, where installed.")
+        bool, typer.Option("--outside", help="Also run shellcheck, hadolint and checkov, where installed.")
     ] = False,
     explain: Annotated[str | None, typer.Option(help="Print the page of a rule, for example D-21.")] = None,
 ) -> None:

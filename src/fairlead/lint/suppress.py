@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from fairlead.lint.finding import Finding, Hit
 from fairlead.lint.front.read import File
 
-COMMENT = re.compile(r"fairlead:\s*ignore\s+(?P<rules>[A-Z]+-\d+(?:\s*,\s*[A-Z]+-\d+)*)(?P<rest>[^\n]*)")
+RULE = r"[A-Za-z][A-Za-z0-9_/-]*"  # D-12, SC2086
+COMMENT = re.compile(rf"fairlead:\s*ignore\s+(?P<rules>{RULE}(?:\s*,\s*{RULE})*)(?P<rest>[^\n]*)")
 REASON = re.compile(r"\s+because\s+(?P<reason>\S.*?)\s*(?:-->|\*/)?\s*\Z")
 
 

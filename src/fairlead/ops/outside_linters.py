@@ -39,12 +39,6 @@ def _hadolint(paths: Sequence[str]) -> Iterator[Finding]:
         yield _finding(told["code"], severity, (told["file"], told["line"], told["column"]), told["message"])
 
 
-def _actionlint(paths: Sequence[str]) -> Iterator[Finding]:
-    for told in _json(["actionlint", "-format", "{{json .}}", *paths]):
-        place = (told["filepath"], told["line"], told["column"])
-        yield _finding(f"actionlint/{told['kind']}", "error", place, told["message"])
-
-
 def _checkov(paths: Sequence[str]) -> Iterator[Finding]:
     told = _json(["checkov", "--quiet", "--compact", "--output=json", *(f"--file={path}" for path in paths)])
     for run in told if isinstance(told, list) else [told]:
@@ -70,6 +64,5 @@ def _finding(rule: str, severity: Severity, place: tuple[str, int, int], message
 LINTERS: Mapping[str, tuple[Callable[[File], bool], Told]] = {
     "shellcheck": (lambda file: file.language == "shell", _shellcheck),
     "hadolint": (lambda file: file.language == "dockerfile", _hadolint),
-    "actionlint": (lambda file: ".github/workflows/" in file.path and file.language == "yaml", _actionlint),
     "checkov": (lambda file: file.language in ("hcl", "dockerfile") and not file.path.endswith(".tfvars"), _checkov),
 }
