@@ -75,6 +75,8 @@ SERVICE: Mapping[str, Any] = {
 MODEL = "models/llama"
 POOL = "hardware/pools/l4"
 ROOT = Path(__file__).parents[2]
+SPLIT = (("deploy/disaggregate", {"llama": {"prefill": 1}}),)
+ARGO = {"repository": "https://git.example.com/models.git", "path": "rendered/production"}
 
 
 class Change(NamedTuple):
@@ -171,6 +173,26 @@ CHANGES: Mapping[str, Change] = {
     "RayCluster.gateway_class": Change("deploy/ray/gateway_class", "istio", "kuberay"),
     "RayCluster.operator_namespace": Change("deploy/ray/operator_namespace", "ray", "kuberay"),
     "RayCluster.surge": Change("deploy/ray/surge", 50, "kuberay", (("deploy/ray/gateway_class", "istio"),)),
+    "Deploy.llmd": Change("deploy/llmd", {"gateway_class": "kgateway"}, "llm-d"),
+    "LlmD.gateway_class": Change("deploy/llmd/gateway_class", "kgateway", "llm-d"),
+    "Deploy.disaggregate": Change("deploy/disaggregate", {"llama": {"prefill": 1}}, "llm-d"),
+    "Disaggregation.prefill": Change("deploy/disaggregate/llama/prefill", 2, "llm-d", SPLIT),
+    "Disaggregation.min_prompt": Change("deploy/disaggregate/llama/min_prompt", 64, "llm-d", SPLIT),
+    "Images.triton": Change("deploy/images/triton", "ghcr.io/example/triton:26.10", "triton"),
+    "Spec.delivery": Change("delivery", {"chart": True}),
+    "Delivery.pipelines": Change("delivery/pipelines", ["github"]),
+    "Delivery.chart": Change("delivery/chart", True),
+    "Delivery.argocd": Change("delivery/argocd", ARGO),
+    **{
+        f"ArgoCd.{name}": Change(f"delivery/argocd/{name}", value, "vllm", (("delivery/argocd", ARGO),))
+        for name, value in {
+            "repository": "https://git.example.com/other.git",
+            "path": "other",
+            "revision": "v2",
+            "namespace": "cd",
+            "project": "llm",
+        }.items()
+    },
     "KServe.transformer": Change("deploy/kserve/transformer", True, "kserve"),
     "KServe.ingress_namespace": Change(
         *("deploy/kserve/ingress_namespace", "edge", "kserve"),
@@ -198,7 +220,7 @@ def service(changes: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
     """`SERVICE` with other values."""
     made = copy.deepcopy(dict(SERVICE))
     for where, value in changes:
-        put(made, where, value)
+        put(made, where, copy.deepcopy(value))
     return made
 
 
@@ -234,11 +256,14 @@ def told(sized_by: str, file: Path) -> str:
     return ANSWERS[sized_by]
 
 
-def put(parts: Any, where: str, value: Any) -> None:
+def put(whole: dict[str, Any], where: str, value: Any) -> None:
     """Set a value; None takes it away. What lies on the way is made."""
+    parts: Any = whole
     *way, last = (int(step) if step.isdigit() else step for step in where.split("/"))
     for step in way:
-        parts = parts[step] if isinstance(parts, list) else parts.setdefault(step, {})
+        if isinstance(parts, dict):
+            parts.setdefault(step, {})
+        parts = parts[step]
     if value is None:
         del parts[last]
     else:

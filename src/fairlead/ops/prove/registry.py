@@ -8,12 +8,14 @@ from fairlead.ops.prove import access, batches, books, consumption, identity, st
 from fairlead.ops.prove.outcome import Proof
 from fairlead.spec.batches import Batches
 from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
+from fairlead.spec.delivery import ArgoCd, Delivery
 from fairlead.spec.deploy import Backup, Cache, Deploy, Images, Ingress, Override, Reach, Schedule, Secrets
-from fairlead.spec.engines import KServe, RayCluster
+from fairlead.spec.engines import Disaggregation, KServe, LlmD, RayCluster
 from fairlead.spec.infrastructure import Infrastructure
 from fairlead.spec.monitoring import Mail, Monitoring, PagerDuty, Receivers, Slack
 from fairlead.spec.planning import Autoscaling, Hardware, HourPrices, NodePool, Slo, Workload
-from fairlead.spec.types import OpenVinoModel, RemoteModel, Spec, VllmModel
+from fairlead.spec.ray import Ray, RayScaling
+from fairlead.spec.types import OpenVinoModel, RayModel, RemoteModel, Spec, VllmModel
 from fairlead.units import format_bytes, format_seconds
 
 
@@ -128,11 +130,30 @@ _SHARES = "test:tests/gateway/test_fairness.py"
 _ALLOWANCES = "test:tests/policy/test_allowances.py"
 _RENDERED = "test:tests/render/test_fields.py"
 _PLANNED = (Hardware, NodePool, HourPrices, Workload, Slo, Autoscaling, Infrastructure)
-_DEPLOYED = (Deploy, Images, Ingress, Secrets, Cache, Schedule, Backup, Reach, Override, RayCluster, KServe)
+_DEPLOYED = (
+    Deploy,
+    Images,
+    Ingress,
+    Secrets,
+    Cache,
+    Schedule,
+    Backup,
+    Reach,
+    Override,
+    RayCluster,
+    KServe,
+    LlmD,
+    Disaggregation,
+)
+_RAY = "test:tests/engine/test_ray_fields.py"
 _MONITORING = "test:tests/render/monitoring/test_monitoring.py"
 FIELDS: Mapping[str, str] = {
     **dict.fromkeys(("Spec.hardware", "Spec.infrastructure", "Spec.deploy"), _RENDERED),
     **{f"{part.__name__}.{name}": _RENDERED for part in (*_PLANNED, *_DEPLOYED) for name in part.model_fields},
+    "Spec.delivery": _RENDERED,
+    **{f"{part.__name__}.{name}": _RENDERED for part in (Delivery, ArgoCd) for name in part.model_fields},
+    "Spec.ray": _RAY,
+    **{f"{part.__name__}.{name}": _RAY for part in (RayModel, RayScaling, Ray) for name in part.model_fields},
     "Spec.monitoring": _MONITORING,
     **{
         f"{part.__name__}.{name}": _MONITORING
