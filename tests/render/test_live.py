@@ -33,7 +33,7 @@ START_S = 60.0
 
 def rendered_config() -> dict[str, Any]:
     """What the gateway's pods mount."""
-    made = rendered("production")
+    made = rendered("production", "vllm")
     [config] = [each.object for each in made.files.manifests if each.title == "ConfigMap/assistants-gateway-config"]
     loaded: dict[str, Any] = json.loads(config["data"]["gateway.json"])
     return loaded
@@ -42,7 +42,7 @@ def rendered_config() -> dict[str, Any]:
 def variables() -> list[str]:
     """The variables that the gateway's container has."""
     title = "Deployment/assistants-gateway"
-    [deployment] = [each.object for each in rendered("production").files.manifests if each.title == title]
+    [deployment] = [each.object for each in rendered("production", "vllm").files.manifests if each.title == title]
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     return [each["name"] for each in container["env"]]
 
