@@ -15,9 +15,10 @@ from .planned import NAMES, rendered, written
 @pytest.mark.parametrize("target", TARGETS)
 def test_no_judge_finds_anything(target: str, tmp_path: Path) -> None:
     for name in NAMES:
-        judge("kustomize", written(rendered(name, target), tmp_path / name) / "manifests")
-    judge("crds", tmp_path)
-    judge("core", tmp_path)
+        manifests = written(rendered(name, target), tmp_path / name) / "manifests"
+        judge("kustomize", manifests)
+        judge("core", manifests)
+        judge("crds", manifests)
 
 
 @pytest.mark.parametrize(("name", "target"), [(name, target) for name in NAMES for target in TARGETS])

@@ -10,6 +10,8 @@ from fairlead.errors import UserError
 from fairlead.plan.service import ServicePlan
 from fairlead.render.build import Build
 from fairlead.render.checks.registry import problems
+from fairlead.render.evidence import FILE as EVIDENCE_FILE
+from fairlead.render.evidence import evidence
 from fairlead.render.files import Files
 from fairlead.render.provenance import FILE, provenance
 from fairlead.render.refusals import refusals
@@ -53,7 +55,8 @@ def render_file(file: Path, environment: str | None, target: str | None, plan: P
     wrong = problems(made, files, where)
     if wrong:
         raise UserError(problems=wrong)
-    return Rendered(made, files, {**files.texts(), FILE: provenance(files, where)})
+    texts = {**files.texts(), FILE: provenance(files, where)}
+    return Rendered(made, files, {**texts, EVIDENCE_FILE: evidence(texts)})
 
 
 def chosen(spec: Spec, target: str | None) -> str:
