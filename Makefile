@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 FILE ?= examples/laptop/fairlead.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help up down setup test test-vllm test-ray check format golden bench docs demo-model fit estimate-speed lock clean
+.PHONY: help up down setup test test-vllm test-ray check format golden bench bench-batch docs demo-model fit estimate-speed lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ docs: $(VENV)/.dev ## write docs/reference/ from the code
 
 bench: $(VENV)/.dev ## the gateway beside nginx, vllm-router and LiteLLM, in one interleaved run
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-batch: $(VENV)/.dev ## what a batch gets out of an engine, and what it costs callers in a hurry
+	@$(BIN)/python -m bench.batches $(ARGS)
 
 demo-model: ## train the two demo models again (needs torch; minutes)
 	@bash tools/demo_model/build.sh

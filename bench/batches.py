@@ -28,12 +28,14 @@ import httpx
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples/batch/fairlead.yaml"
 AT_ONCE = 16
+LEAST_THROUGHPUT = 0.9  # of the load generator's
+MOST_WAITING = 1.5  # times the p95 of TTFT without a batch
 CHAT = "/v1/chat/completions"
 Service = dict[str, Any]
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measure both; prints JSON."""
+    """Measure both; prints JSON. Exit code 1 when a batch gets too little out of the engine, or costs others too much."""
     parser = argparse.ArgumentParser(prog="python -m bench.batches", description=__doc__)
     parser.add_argument("--rows", type=int, default=400, help="rows of a run")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each")
@@ -45,7 +47,8 @@ def main(argv: Sequence[str]) -> int:
             "patience": patience(running, options.rounds, options.asks),
         }
     sys.stdout.write(json.dumps(measured, indent=1) + "\n")
-    return 0
+    holds = measured["throughput"]["ratio"] >= LEAST_THROUGHPUT and measured["patience"]["ratio"] <= MOST_WAITING
+    return 0 if holds else 1
 
 
 @contextmanager
