@@ -35,7 +35,7 @@ Service = dict[str, Any]
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measure both; prints JSON. Exit code 1 when a batch gets too little out of the engine, or costs others too much."""
+    """Measure both; prints JSON. Exit code 1 when a batch gets too little out of an engine, or costs others much."""
     parser = argparse.ArgumentParser(prog="python -m bench.batches", description=__doc__)
     parser.add_argument("--rows", type=int, default=400, help="rows of a run")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each")
