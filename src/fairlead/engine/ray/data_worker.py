@@ -41,6 +41,8 @@ def main() -> None:
         preprocess_map_kwargs={"num_cpus": 0},
         postprocess_map_kwargs={"num_cpus": 0},
     )
+    for name in processor.list_stage_names():  # it only waits for Serve, and a CPU of its own it would never get
+        processor.get_stage_by_name(name).map_batches_kwargs["num_cpus"] = 0
     dataset = ray.data.from_items(rows, override_num_blocks=max(1, len(rows) // BLOCK))
     for row in processor(dataset).iter_rows():
         out.write(json.dumps(told(row)) + "\n")
