@@ -43,7 +43,7 @@ format: $(VENV)/.dev ## rewrite the sources in the house's format
 	@$(BIN)/ruff check --fix src tests tools bench
 
 golden: $(VENV)/.dev ## rewrite what the examples are expected to give
-	@$(BIN)/python -m tests.test_examples
+	@PYTHONPATH=tests $(BIN)/python -m tests.test_examples
 
 docs: $(VENV)/.dev ## write docs/reference/ from the code
 	@$(BIN)/python tools/reference.py

@@ -5,6 +5,7 @@ python tests/test_examples.py      rewrites the expected files
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
@@ -19,10 +20,13 @@ from fairlead.spec import overlay
 from fairlead.spec.load import check, load, read
 from fairlead.spec.schema import json_schema
 from fairlead.spec.types import RayModel, RemoteModel, Spec
+from render.planned import NAMES as PLANNED
+from render.planned import rendered
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*/fairlead.yaml"))
 RAY = "http://127.0.0.1:9099"  # Ray Serve is one upstream for all its models
 NAMES = [path.parent.name for path in EXAMPLES]
+MORE_TARGETS = {"large": ("llm-d",), "tiers": ("triton",)}
 
 
 def compiled(path: Path) -> Mapping[str, str]:
@@ -43,10 +47,31 @@ def gateway_json(spec: Spec) -> str:
     return gateway_text(gateway_config(spec, state_dir="/var/lib/fairlead", upstreams=upstreams))
 
 
+def deployed(path: Path) -> Mapping[str, str]:
+    """Every file that a planned example renders to, below its target's name: that of the file, and some more."""
+    if path.parent.name not in PLANNED:
+        return {}
+    deploy = load(path).deploy
+    assert deploy is not None
+    targets = [deploy.target or "", *MORE_TARGETS.get(path.parent.name, ())]
+    texts = {target: rendered(path.parent.name, target).texts for target in targets}
+    return {f"{target}/{name}": text for target, files in texts.items() for name, text in files.items()}
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=NAMES)
 def test_an_example_compiles_to_what_is_expected(path: Path) -> None:
-    expected = {file.name: file.read_text() for file in (path.parent / "expected").iterdir()}
+    expected = {file.name: file.read_text() for file in (path.parent / "expected").iterdir() if file.is_file()}
     assert dict(compiled(path)) == expected
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=NAMES)
+def test_an_example_renders_to_what_is_expected(path: Path) -> None:
+    folder = path.parent / "expected"
+    files = [file for file in folder.glob("*/**/*") if file.is_file()]
+    expected = {str(file.relative_to(folder)): file.read_text() for file in files}
+    made = dict(deployed(path))
+    assert made.keys() == expected.keys()
+    assert [name for name in made if made[name] != expected[name]] == []
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=NAMES)
@@ -68,9 +93,9 @@ def rewrite() -> None:
     for path in EXAMPLES:
         folder = path.parent / "expected"
         folder.mkdir(exist_ok=True)
-        for old in folder.iterdir():
-            old.unlink()
-        for name, text in compiled(path).items():
+        shutil.rmtree(folder)
+        for name, text in {**compiled(path), **deployed(path)}.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text)
 
 
