@@ -1,0 +1,59 @@
+"""Rows for Ray Data: what Ray cannot answer is told a row at a time, and a worker that dies is told with its words."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from fairlead.batch.ray_engine import RayDataEngine, answer_of
+from fairlead.engine.ray.commands import Joined
+from fairlead.errors import UserError
+from fairlead.store.batch_rows import Answer, Row
+
+NOBODY = RayDataEngine(
+    Joined(sys.executable, "LOCALHOST:1", {"PYTHONPATH": ""}), "fleet", {"demo": "demo", "alias": "demo"}
+)
+
+RESULTS = {
+    "an answer": ({"custom_id": "a", "answer": '{"choices":[]}'}, Answer("a", 200, body=b'{"choices":[]}')),
+    "the engine's refusal": (
+        {"custom_id": "a", "answer": '{"error":{"message":"no","code":400}}'},
+        Answer("a", 400, body=b'{"error":{"message":"no","code":400}}'),
+    ),
+    "a refusal without a number": (
+        {"custom_id": "a", "answer": '{"error":{"message":"no","code":null}}'},
+        Answer("a", 500, body=b'{"error":{"message":"no","code":null}}'),
+    ),
+    "a row that broke": (
+        {"custom_id": "a", "error": "ValueError: no"},
+        Answer("a", code="engine_error", message="ValueError: no"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("result", "answer"), RESULTS.values(), ids=RESULTS)
+def test_a_result_is_an_answer(result: dict[str, object], answer: Answer) -> None:
+    assert answer_of(result) == answer
+
+
+def test_what_ray_does_not_serve_is_told_row_by_row() -> None:
+    rows = [row("a", "far", "/v1/chat/completions"), row("b", "demo", "/v1/embeddings")]
+    told: dict[str, Answer] = {}
+    NOBODY(rows, lambda row, answer: told.update({row.custom_id: answer}))
+    assert "no model 'far' on Ray" in told["a"].message
+    assert "no /v1/embeddings on Ray" in told["b"].message
+
+
+def test_a_worker_that_dies_is_told_with_its_words() -> None:
+    """This interpreter has no Ray."""
+    told: list[Answer] = []
+    with pytest.raises(UserError, match="left 2 rows of demo unanswered") as refusal:
+        NOBODY([row("a", "demo"), row("b", "alias")], lambda row, answer: told.append(answer))
+    assert "No module named 'ray'" in str(refusal.value)
+    assert told == []
+
+
+def row(custom_id: str, model: str, url: str = "/v1/chat/completions") -> Row:
+    return Row(custom_id, url, model, json.dumps({"model": model, "messages": []}).encode(), 1)
