@@ -45,6 +45,7 @@ deploy:
   schedules:
     day: {models: [llama-8b], timezone: Europe/Berlin, start: 0 7 * * 1-5, end: 0 20 * * 1-5, replicas: 3}
   backup: {schedule: 0 2 * * *}
+  ray: {redis: "redis.data.svc:6379"}
 """
 GENERAL = Instance(
     name="m7i.xlarge",

@@ -10,6 +10,7 @@ from fairlead.errors import UserError
 from fairlead.plan.service import ServicePlan
 from fairlead.render.build import Build
 from fairlead.render.checks.registry import problems
+from fairlead.render.engines.refusals import engine_refusals
 from fairlead.render.evidence import FILE as EVIDENCE_FILE
 from fairlead.render.evidence import evidence
 from fairlead.render.files import Files
@@ -47,6 +48,9 @@ def render_file(file: Path, environment: str | None, target: str | None, plan: P
     if found:
         raise UserError(problems=located(found, here))
     made = build(spec, plan(spec), chosen(spec, target))
+    found = engine_refusals(made)
+    if found:
+        raise UserError(problems=located(found, here))
     files = rendered(made)
 
     def where(origin: str) -> str:

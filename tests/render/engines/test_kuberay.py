@@ -11,16 +11,20 @@ import pytest
 from ruamel.yaml import YAML
 
 from fairlead.catalog.components import component
+from fairlead.render import yaml
 from fairlead.render.build import Build, Object
+from fairlead.render.engines import ray_clock
 from fairlead.render.engines.kuberay import kuberay, upstream
+from fairlead.render.files import files
 from fairlead.render.serve_keys import unknown_keys
+from fairlead.render.targets import flows
 from fairlead.units import parse_bytes
 
 from ..oracles import judge
 from ..plans import SERVICE, built
-from .oracle import judged, named, parts, written
+from .oracle import judged, named, objects, parts, written
 
-RAY = "  ray: {redis: 'redis.data.svc:6379', gateway_class: %s}\n"
+REDIS = '  ray: {redis: "redis.data.svc:6379"}\n'
 SECRET = "Secret/chat-ray-secrets"
 
 
@@ -47,20 +51,24 @@ def groups(build: Build | None = None) -> dict[str, Object]:
 
 def with_ray(gateway_class: str = "istio") -> Build:
     """With Redis, and a class for renewals."""
-    return built(SERVICE + RAY % gateway_class)
+    return built(SERVICE.replace(REDIS, REDIS.replace("}", f", gateway_class: {gateway_class}}}")))
 
 
 BUILDS = {"plain": built(), "steps": with_ray(), "twice": with_ray("gke-l7-rilb")}
 
 
 def test_the_judges_find_nothing(tmp_path: Path) -> None:
-    judged({name: parts(kuberay, build) for name, build in BUILDS.items()}, tmp_path, SECRET)
+    made = {name: files([*kuberay(build), *ray_clock.clock(build)]) for name, build in BUILDS.items()}
+    judged(made, tmp_path, SECRET)
 
 
 def test_ray_itself_takes_the_configuration_and_knows_every_key(tmp_path: Path) -> None:
     for name, build in BUILDS.items():
         written(parts(kuberay, build), tmp_path / name)
         assert unknown_keys(serve(build)) == []
+    raised = ray_clock.raised(built(), built().spec.deploy.schedules["day"])  # type: ignore[union-attr]
+    assert unknown_keys(raised) == []
+    (tmp_path / "raised.yaml").write_text(yaml.dump(raised))
     judge("serve", tmp_path)
 
 
@@ -132,7 +140,7 @@ def test_the_head_is_renewed_without_losing_what_it_knew() -> None:
     assert options["redisAddress"] == "redis.data.svc:6379"
     reference = options["redisPassword"]["valueFrom"]["secretKeyRef"]
     assert reference == {"name": "chat-ray-secrets", "key": "RAY_REDIS_PASSWORD"}
-    assert "gcsFaultToleranceOptions" not in service()["rayClusterConfig"]
+    assert "gcsFaultToleranceOptions" not in service(built(SERVICE.replace(REDIS, "")))["rayClusterConfig"]
 
 
 RENEWALS = {
@@ -170,3 +178,25 @@ def test_a_pool_of_many_gpus_is_counted_in_nodes() -> None:
 
 def test_the_same_build_gives_the_same_bytes() -> None:
     assert json.dumps(service()) == json.dumps(service())
+
+
+def test_a_schedule_changes_bounds_and_nothing_that_would_start_a_replica_again() -> None:
+    made = parts(ray_clock.clock, with_ray())
+    [patches] = objects(made, "ConfigMap")
+    read = YAML(typ="safe", pure=True).load
+    start, end = (read(read(patches["data"][f"{when}.json"])["spec"]["serveConfigV2"]) for when in ("start", "end"))
+    assert end == serve(with_ray())
+    [raised] = start["applications"][0].pop("deployments")
+    assert start == end
+    assert raised["name"] == "LLMServer:llama-8b"
+    assert (raised["autoscaling_config"]["min_replicas"], raised["autoscaling_config"]["max_replicas"]) == (3, 4)
+
+
+def test_the_clock_may_change_this_one_rayservice_only() -> None:
+    made = parts(ray_clock.clock, with_ray())
+    [role] = objects(made, "Role")
+    assert [rule["resourceNames"] for rule in role["rules"]] == [["chat-ray"]]
+    jobs = {each["metadata"]["name"]: each["spec"] for each in objects(made, "CronJob")}
+    assert jobs["chat-clock-start"]["timeZone"] == jobs["chat-clock-end"]["timeZone"] == "Europe/Berlin"
+    assert jobs["chat-clock-end"]["schedule"] == "0 20 * * 1-5"
+    assert "clock-api-0" in {flow.name for flow in flows(built(target="kuberay"))}

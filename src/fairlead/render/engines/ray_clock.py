@@ -1,22 +1,21 @@
 """Schedules on Ray: a RayService has no number of replicas that KEDA could set, so two CronJobs change its bounds.
 
-They patch `serveConfigV2` alone: Serve takes new bounds of an autoscaler without a restart, and KubeRay leaves the
-cluster as it is (docs.ray.io, RayService, "in-place update"). Applying the manifests again sets the usual bounds, until
-the schedule begins the next time.
+They patch `serveConfigV2` alone: KubeRay leaves the cluster as it is (docs.ray.io, RayService, "in-place update"), and
+no replica starts again as long as the application's arguments stay the same (Ray 2.60, serve/_private/deploy_utils.py:
+get_app_code_version): the bounds stand beside them. Applying the manifests again sets the usual bounds, until the
+schedule begins the next time.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 
 from fairlead.catalog.components import component
-from fairlead.errors import Problem, UserError
-from fairlead.plan.service import Placement
-from fairlead.render import kube, names, yaml
+from fairlead.render import kube, names, serve_config, yaml
 from fairlead.render.build import Build, Object, Part
 from fairlead.render.engines.kuberay import serve
+from fairlead.render.engines.site import Site, sites
 from fairlead.spec.deploy import Schedule
 from fairlead.spec.types import Spec
 
@@ -28,37 +27,47 @@ RETRIES = 5
 
 
 def clock(build: Build) -> Iterator[Part]:
-    """Patches, CronJobs, and an account that may patch this one RayService. Raises UserError for two schedules."""
+    """Patches, CronJobs, and an account that may patch this one RayService; there is one schedule at most."""
     spec = build.spec
     schedules = spec.deploy.schedules if spec.deploy else {}
     if not schedules:
         return
-    if len(schedules) > 1:
-        message = "on Ray all models share one Serve configuration: two schedules would undo each other"
-        raise UserError(problems=[Problem(message, subject="deploy.schedules", hint="leave one, for all its models")])
     [(name, schedule)] = schedules.items()
     meta = kube.metadata(spec, names.clock(spec), names.CLOCK, origin=f"deploy.schedules.{name}")
     yield FILE, {**kube.service_account(meta), "automountServiceAccountToken": True}
     yield from ((FILE, item) for item in rights(spec, meta))
-    yield FILE, kube.config_map(meta, {"start.json": patch(raised(build, schedule)), "end.json": patch(build)})
+    yield FILE, kube.config_map(meta, {"start.json": patch(raised(build, schedule)), "end.json": patch(serve(build))})
     for moment, when in (("start", schedule.start), ("end", schedule.end)):
         here = kube.metadata(spec, f"{names.clock(spec)}-{moment}", names.CLOCK, origin=f"deploy.schedules.{name}")
         yield FILE, kube.thing("batch/v1", "CronJob", here, spec=cron_job(spec, moment, when, schedule.timezone))
 
 
-def raised(build: Build, schedule: Schedule) -> Build:
-    """The same, with so many replicas at least of the models that the schedule names."""
+def raised(build: Build, schedule: Schedule) -> Object:
+    """The Serve configuration while the schedule lasts: the same, with other bounds for its models."""
+    config = serve(build)
+    [application] = config["applications"]
+    chosen = [site for site in sites(build) if site.served in schedule.models]
+    application["deployments"] = [bounds(site, schedule.replicas) for site in chosen]
+    return config
 
-    def at_least(each: Placement) -> Placement:
-        least = max(each.minimum, schedule.replicas) if each.model in schedule.models else each.minimum
-        return replace(each, minimum=least, maximum=max(each.maximum, least))
 
-    return replace(build, plan=replace(build.plan, placements=tuple(map(at_least, build.plan.placements))))
+def bounds(site: Site, least: int) -> Object:
+    """At least so many replicas of a model. Ray names the deployment (llm/_internal/serve/core/server/builder.py)."""
+    placed, usual = site.placement, serve_config.Replicas()
+    config = {
+        "min_replicas": max(placed.minimum, least),
+        "max_replicas": max(placed.maximum, least),
+        "target_ongoing_requests": placed.ongoing,
+        "upscale_delay_s": usual.upscale_delay_s,
+        "downscale_delay_s": usual.downscale_delay_s,
+    }
+    name = site.served.replace("/", "--").replace(".", "_")
+    return {"name": f"LLMServer:{name}", "autoscaling_config": config}
 
 
-def patch(build: Build) -> str:
+def patch(config: Object) -> str:
     """A merge patch of the RayService."""
-    return json.dumps({"spec": {"serveConfigV2": yaml.dump(serve(build))}}, indent=1) + "\n"
+    return json.dumps({"spec": {"serveConfigV2": yaml.dump(config)}}, indent=1) + "\n"
 
 
 def cron_job(spec: Spec, moment: str, when: str, timezone: str) -> Object:

@@ -101,7 +101,7 @@ class Site:
     @property
     def startup_probes(self) -> int:
         """Probes, one every `PROBE_EVERY_S`, that may fail before a start counts as failed."""
-        return math.ceil(STARTUP_MARGIN * self.placement.startup_s / PROBE_EVERY_S)
+        return math.ceil(max(STARTUP_MARGIN * self.placement.startup_s, self.model.start_timeout) / PROBE_EVERY_S)
 
     @property
     def weights_gib(self) -> int:
