@@ -108,7 +108,11 @@ def test_every_number_leads_to_a_source_or_a_formula(made: Answer) -> None:
         assert len(list(leaves(each.explained))) >= 12
         for leaf in leaves(each.explained):
             assert leaf.source, leaf
-    assert f"{made.models[0].usd_month:,.0f}" == made.models[0].explained.value
+    told = {each.name: each.value for each in made.models[0].explained.inputs}
+    assert told["USD a month"] == f"{made.models[0].usd_month:,.0f}"
+    assert told["USD a million tokens"] == f"{made.models[0].usd_million:.3g}"
+    assert told["autoscalers' target"] == f"{made.models[0].placement.ongoing:.1f} ongoing"
+    assert told["start of a replica"] == "92 s"
 
 
 def test_the_command_takes_a_file_with_or_without_the_word() -> None:

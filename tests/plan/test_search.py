@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from fairlead.catalog.instances import instances
 from fairlead.plan.ask import Ask, ask
-from fairlead.plan.autoscale.thresholds import LIGHTEST
+from fairlead.plan.autoscale.thresholds import HALVINGS, LIGHTEST
 from fairlead.plan.constants import shipped
 from fairlead.plan.market import runs_engines
 from fairlead.plan.options import Option, Site, options
 from fairlead.plan.pools import nodes_for
-from fairlead.plan.search import cheapest, choice, replicas
+from fairlead.plan.search import Simulated, cheapest, choice, replicas
 from fairlead.plan.shape import shape_for
 from fairlead.spec.planning import Hardware
 from fairlead.spec.types import VllmModel
@@ -81,7 +81,9 @@ def test_the_search_finds_what_trying_everything_finds(rate: str) -> None:
     assert len(found) >= 8
     everything = [choice(each, HARDWARE, alone, {}) for each in found]
     best = min(each.usd_month for each in everything if each is not None)
-    made = cheapest(found, HARDWARE, alone, {})
+    seen: Simulated = {}
+    made = cheapest(found, HARDWARE, alone, seen)
+    assert sum(each.halvings for each in seen.values()) < HALVINGS * len(found) / 2
     assert made is not None
     assert made.usd_month == best
     assert made.replicas == replicas(made.option.ask, HARDWARE, made.capacity.rate)

@@ -116,8 +116,10 @@ def drawn(title: str, rows: Rows) -> Any:
 
 def tree(each: ModelAnswer) -> Tree:
     """Every number of a model."""
-    grown = Tree(each.placement.model)
-    grow(grown, each.explained)
+    root = each.explained
+    grown = Tree(f"{root.name}: {root.value}".replace("[", r"\["))
+    for number in root.inputs:
+        grow(grown, number)
     return grown
 
 

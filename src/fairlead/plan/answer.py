@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from fairlead.plan.ask import Ask
 from fairlead.plan.autoscale.engine_model import EngineModel
 from fairlead.plan.capacity import NODE_START_S
 from fairlead.plan.constants import Fit
-from fairlead.plan.explain import Number, explained
+from fairlead.plan.explain import Asked, Number, explained
 from fairlead.plan.market import MONTH_H, offered, usd_hour
 from fairlead.plan.options import Site
 from fairlead.plan.pace import Percentiles, percentiles
@@ -69,39 +69,41 @@ def answer(spec: Spec, known: Fit, today: datetime.date, *, folder: Path = Path(
     seen: Simulated = {}
     hardware, asked, work = work_of(spec, known, folder, seen)
     plan = assembled(spec, hardware, work, today)
-    costs = {pool.name: pool.nodes * usd_hour(pool) * MONTH_H for pool in plan.pools}
-    models = [
-        model_answer(placement, work, known, today, paid=usd_month(placement, plan, costs))
-        for placement in plan.placements
-    ]
+    models = [model_answer(placement, plan, work, known, today) for placement in plan.placements]
     return Answer(
         plan=plan,
         models=tuple(models),
-        usd_month=sum(costs.values()),
+        usd_month=sum(pool.nodes * usd_hour(pool) for pool in plan.pools) * MONTH_H,
         tiers=tuple(tiers(spec, hardware, asked, known, today=today, seen=seen)),
     )
 
 
-def model_answer(placement: Placement, work: Placing, known: Fit, today: datetime.date, *, paid: float) -> ModelAnswer:
+def model_answer(
+    placement: Placement, plan: ServicePlan, work: Placing, known: Fit, today: datetime.date
+) -> ModelAnswer:
     """What is said about one model."""
-    choice, hardware = work.chosen[placement.model], work.hardware
-    ask, engine = choice.option.ask, choice.option.engine
+    choice, hardware, pool = work.chosen[placement.model], work.hardware, plan.pool_of(placement)
+    ask, share = choice.option.ask, part(placement, plan)
+    paid = pool.nodes * usd_hour(pool) * MONTH_H * share
     tokens = (ask.lengths.prompt + ask.lengths.output).mean() * ask.rate * MONTH_S
     base = standing(choice, hardware, known) if ask.rate else None
+    speed = percentiles(ask, choice.option.engine, choice.replicas) if ask.rate else None
     return ModelAnswer(
         placement=placement,
         ask=ask,
         instance=choice.option.site.instance,
         engine=billed(choice),
         takes=choice.capacity.rate,
-        speed=percentiles(ask, engine, choice.replicas) if ask.rate else None,
+        speed=speed,
         confidence=known.confidence(choice.option.plan),
         between=between(choice, hardware, known),
         usd_month=paid,
         usd_million=float(paid / tokens * 1e6) if ask.rate else None,
         alternatives=tuple(alternatives(base, everywhere(hardware))[:MOST_ALTERNATIVES]) if base else (),
         what_ifs=what_ifs(base) if base else (),
-        explained=explained(choice, hardware, known, today, paid),
+        explained=explained(
+            Asked(choice=choice, hardware=hardware, known=known, today=today, pool=pool, part=share, speed=speed)
+        ),
     )
 
 
@@ -120,10 +122,10 @@ def everywhere(hardware: Hardware) -> Sequence[Site]:
     return [Site(pool="", instance=each, spot=False) for each in offered(hardware)]
 
 
-def usd_month(placement: Placement, plan: ServicePlan, costs: Mapping[str, float]) -> float:
-    """A model's part of its pool's bill, by the accelerators that its replicas have of all that are in use."""
+def part(placement: Placement, plan: ServicePlan) -> float:
+    """A model's part of its pool, by the accelerators that its replicas have of all that are in use."""
     used = {each.model: each.deployment.replicas * each.gpus for each in plan.placements if each.pool == placement.pool}
-    return costs[placement.pool] * used[placement.model] / sum(used.values())
+    return used[placement.model] / sum(used.values())
 
 
 def between(choice: Choice, hardware: Hardware, known: Fit) -> tuple[int, int]:

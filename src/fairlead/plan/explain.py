@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fairlead.catalog.instances import Instance
 from fairlead.plan.ask import Ask
 from fairlead.plan.autoscale.promise import Lengths
+from fairlead.plan.capacity import ENGINE_START_S, READ_BYTES_S, startup_s
 from fairlead.plan.constants import Fit
 from fairlead.plan.deployment import Deployment
 from fairlead.plan.market import MONTH_H
 from fairlead.plan.memory import Memory, gib, memory
+from fairlead.plan.pace import REQUESTS, Percentiles
 from fairlead.plan.search import Choice
+from fairlead.plan.service import Pool
 from fairlead.spec.planning import Hardware
+
+YEAR = "365 days x 24 h / 12"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,24 +32,119 @@ class Number:
     inputs: tuple[Number, ...] = ()
 
 
-def explained(choice: Choice, hardware: Hardware, known: Fit, today: datetime.date, paid: float) -> Number:
-    """Where a model's monthly cost comes from, down to facts and fitted constants."""
-    machine, tp = choice.option.site.instance, choice.option.plan.tp
-    wanted = Number(
-        name="accelerators",
-        value=str(choice.replicas * tp),
-        formula="replicas x tensor parallel size",
-        inputs=(
-            replicas(choice, hardware, known),
-            Number(name="tensor parallel size", value=str(tp), source=tp_of(choice)),
-        ),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is to be explained: a model's choice, on the `pool` of which it has `part`, and its simulated speed."""
+
+    choice: Choice
+    hardware: Hardware
+    known: Fit
+    today: datetime.date
+    pool: Pool
+    part: float
+    speed: Percentiles | None
+
+
+def explained(asked: Asked) -> Number:
+    """All numbers of a model, down to fields of the file, facts and fitted constants."""
+    choice, plan = asked.choice, asked.choice.option.plan
+    inputs = (
+        cost(asked),
+        *per_million(asked),
+        *speeds(asked),
+        target(asked),
+        sequences(plan, choice.option.ask),
+        batched(choice),
+        startup(plan),
     )
-    hours = Number(name="hours a month", value=f"{MONTH_H:g}", source="365 days x 24 h / 12")
+    return Number(name=choice.option.ask.name, value=f"{choice.replicas} x {plan.title}", inputs=inputs)
+
+
+def cost(asked: Asked) -> Number:
+    """A month's."""
+    price_h, hours = price(asked.choice, asked.today), Number(name="hours a month", value=f"{MONTH_H:g}", source=YEAR)
+    paid = asked.choice.option.site.usd_hour * asked.pool.nodes * MONTH_H * asked.part
+    part = Number(
+        name="part",
+        value=f"{asked.part:.0%}",
+        formula="its accelerators / those in use on the pool",
+        source="the replicas of all models on the pool",
+    )
     return Number(
         name="USD a month",
         value=f"{paid:,.0f}",
-        formula="price of a node x nodes x hours a month x the model's part of the pool's accelerators",
-        inputs=(price(machine, choice, today), wanted, hours, room(choice.option.plan, choice.option.ask)),
+        formula="price x nodes x hours a month x part",
+        inputs=(price_h, nodes(asked), hours, part),
+    )
+
+
+def nodes(asked: Asked) -> Number:
+    """How many."""
+    plan = asked.choice.option.plan
+    return Number(
+        name=f"nodes of pool {asked.pool.name}",
+        value=str(asked.pool.nodes),
+        formula="replicas of all its models, each whole on a node; not fewer than the pool's min",
+        inputs=(
+            replicas(asked.choice, asked.hardware, asked.known),
+            Number(name="tensor parallel size", value=str(plan.tp), source=tp_of(asked.choice)),
+            Number(
+                name="accelerators a node",
+                value=str(asked.pool.instance.gpus),
+                source=f"{asked.pool.instance.name} in the catalog",
+            ),
+        ),
+    )
+
+
+def per_million(asked: Asked) -> Iterator[Number]:
+    """Tokens of prompts and answers together."""
+    ask = asked.choice.option.ask
+    if ask.rate:
+        paid = asked.choice.option.site.usd_hour * asked.pool.nodes * MONTH_H * asked.part
+        tokens = float((ask.lengths.prompt + ask.lengths.output).mean())
+        yield Number(
+            name="USD a million tokens",
+            value=f"{paid / (ask.rate * tokens * MONTH_H * 3600) * 1e6:.3g}",
+            formula=f"USD a month / (rate x {tokens:,.0f} tokens a request x seconds a month) x 1e6",
+            source=f"models.{ask.name}.workload: as if the busiest rate lasted all month",
+        )
+
+
+def speeds(asked: Asked) -> Iterator[Number]:
+    """At the stated rate."""
+    choice = asked.choice
+    if asked.speed:
+        share = choice.option.ask.rate / choice.replicas
+        source = f"simulated: {REQUESTS} requests, {share:.3g} requests/s a replica"
+        for name, value in (("TTFT p95", asked.speed.ttft_p95_ms), ("TPOT p95", asked.speed.tpot_p95_ms)):
+            yield Number(name=name, value=f"{value:,.0f} ms", source=source)
+
+
+def target(asked: Asked) -> Number:
+    """What autoscalers keep."""
+    ongoing = asked.choice.capacity.ongoing
+    source = "simulated: requests of a replica, running and queued, at its capacity"
+    return Number(name="autoscalers' target", value=f"{ongoing:.1f} ongoing", source=source)
+
+
+def batched(choice: Choice) -> Number:
+    """max_num_batched_tokens."""
+    return Number(
+        name="max_num_batched_tokens",
+        value=str(choice.option.plan.tokens),
+        formula="the prompt tokens that one iteration computes within TPOT p95, up to the engine's default",
+        source=f"the engine's default: {choice.option.plan.engine.source}",
+    )
+
+
+def startup(plan: Deployment) -> Number:
+    """From a pod's start."""
+    return Number(
+        name="start of a replica",
+        value=f"{startup_s(plan):g} s",
+        formula=f"{ENGINE_START_S:g} s + weights / {READ_BYTES_S / 1e9:g} GB/s",
+        source="assumed, not measured: docs/planning.md",
     )
 
 
@@ -53,8 +153,9 @@ def tp_of(choice: Choice) -> str:
     return f"models.{choice.option.ask.name}.tensor_parallel_size" if choice.option.ask.tp else "the cheapest that fits"
 
 
-def price(machine: Instance, choice: Choice, today: datetime.date) -> Number:
+def price(choice: Choice, today: datetime.date) -> Number:
     """The price of a node's hour, with its age."""
+    machine = choice.option.site.instance
     kind = "spot" if choice.option.site.spot else "on demand"
     own = machine.source == "hardware.prices"
     age = "" if own else f", {machine.date}, {machine.age_days(today)} days old"
@@ -71,7 +172,7 @@ def replicas(choice: Choice, hardware: Hardware, known: Fit) -> Number:
     return Number(
         name="replicas",
         value=str(choice.replicas),
-        formula=f"max({ask.least}, ceil(rate x (1 + headroom) / capacity) + spare)",
+        formula=f"max({ask.least}, ceil(rate x (1 + headroom) / capacity) + spare){bounded(ask)}",
         inputs=(
             Number(name="rate", value=f"{ask.rate:g} requests/s", source=f"{field}.workload.rate"),
             Number(name="headroom", value=f"{hardware.headroom:.0%}", source="hardware.headroom"),
@@ -79,6 +180,11 @@ def replicas(choice: Choice, hardware: Hardware, known: Fit) -> Number:
             capacity(choice, known),
         ),
     )
+
+
+def bounded(ask: Ask) -> str:
+    """The bounds of the autoscaling."""
+    return f", within {ask.bounds[0]} and {ask.bounds[1]} (models.{ask.name}.autoscaling)" if ask.bounds else ""
 
 
 def capacity(choice: Choice, known: Fit) -> Number:
@@ -132,7 +238,7 @@ def capacity(choice: Choice, known: Fit) -> Number:
     )
 
 
-def room(plan: Deployment, ask: Ask) -> Number:
+def sequences(plan: Deployment, ask: Ask) -> Number:
     """What the accelerator holds."""
     held = memory(plan, context=ask.context)
     model = Number(

@@ -117,7 +117,7 @@ class Hardware(Closed):
     instances: tuple[Text, ...] = ()
     """Instances that a plan may choose from. Default: all of the cloud that the catalog knows."""
     pools: Mapping[Label, NodePool] = Field(default_factory=dict)
-    """Pools of nodes by name. A plan adds what is missing."""
+    """Pools of nodes by name. Where some have GPUs, models stand on these; a plan adds one without GPUs if need be."""
     spot: Share = 0.0
     """Largest share of all replicas that a plan may put on spot nodes; a model runs on one pool as a whole."""
     headroom: Annotated[float, Strict(), Field(ge=0, le=10, allow_inf_nan=False)] = 0.2
