@@ -47,7 +47,7 @@ def estimate(
     sizes: Annotated[str, typer.Option("--lengths", help="Known lengths, or a trace file to draw from.")] = "",
     prompt_p95: Annotated[float, typer.Option(help="Prompt tokens; --isl is then their mean.")] = 0.0,
     output_p95: Annotated[float, typer.Option(help="Output tokens; --osl is then their mean.")] = 0.0,
-    prefix_share: Annotated[float, typer.Option(min=0, max=1, help="Share of prompts in the prefix cache.")] = 0.0,
+    prefix_share: Annotated[float, typer.Option(min=0, max=1, help="Share of each prompt in the prefix cache.")] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Of all chance; the same seed gives the same result.")] = 0,
     batch: Annotated[Path | None, typer.Option("--batch", help="A table of questions (CSV).")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where the answers of --batch go (CSV).")] = None,
@@ -275,4 +275,5 @@ def queue_text(queue: Queue) -> str:
     text += f", {queue.ongoing:.1f} under way"
     text += "" if queue.keeps_up else "; it does NOT keep up: the queue grows, and the times below with its length"
     text += f"; {queue.preempted:.1%} lose their place in the KV cache" if queue.preempted else ""
+    text += f"; {queue.prefix_share:.1%} of the prompt tokens are in the prefix cache" if queue.prefix_share else ""
     return text + (f"; {queue.refused:.1%} are too long and refused" if queue.refused else "")

@@ -43,9 +43,9 @@ class Queue:
 
     `offered_per_s` requests come, `sustained_per_s` is the most that the deployment can answer for long. `ongoing`
     requests are running or queued in the mean. `preempted`: times that a request lost its place in the KV cache, in the
-    mean. `refused`: the share of requests too long for context or cache. `requests` were simulated. `slow`: the 95th
-    percentiles of TTFT and TPOT in ms were the engines as slow as the 80 % interval allows, and whether they would then
-    keep up; of clients that wait nothing.
+    mean. `refused`: the share of requests too long for context or cache. `prefix_share`: of the prompt tokens in the
+    prefix cache. `requests` were simulated. `slow`: the 95th percentiles of TTFT and TPOT in ms were the engines as
+    slow as the 80 % interval allows, and whether they would then keep up; of clients that wait nothing.
     """
 
     offered_per_s: float
@@ -54,6 +54,7 @@ class Queue:
     ongoing: float
     preempted: float
     refused: float
+    prefix_share: float
     requests: int
     slow: Mapping[str, float]
     slow_keeps_up: bool

@@ -51,6 +51,7 @@ def served(plan: Deployment, traffic: Traffic, known: Fit) -> Estimate:
         return asked
     refused = 1 - len(traffic.lengths) / len(sizes)
     engine = part_engine(plan, known, traffic)
+    traffic = traffic.cached_in(engine.kv_tokens * copies(plan))
     run = simulated(engine, traffic, copies(plan))
     return replace(
         asked,
@@ -145,6 +146,7 @@ def queue(plan: Deployment, known: Fit, engine: EngineModel, traffic: Traffic, *
         ongoing=float(stay.mean()) * answered,
         preempted=run.preemptions / len(run.ttft_s),
         refused=refused,
+        prefix_share=traffic.prefix_share,
         requests=len(run.ttft_s),
         slow=slow,
         slow_keeps_up=slow_keeps_up,

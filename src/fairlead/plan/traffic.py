@@ -10,6 +10,7 @@ import numpy as np
 
 from fairlead.errors import UserError
 from fairlead.plan.autoscale.demand import Floats, Ints, Trace
+from fairlead.plan.prefix import held
 
 POOL = 4096  # lengths that stand for a distribution
 NORMAL = NormalDist()
@@ -22,7 +23,8 @@ class Traffic:
 
     They come at `rate` a second, with gaps whose squared coefficient of variation is `burstiness` (1: Poisson), or from
     `clients` that each wait for an answer before they send the next, or just as `recorded`. Of each prompt the prefix
-    cache holds the share `prefix_share`. The same `seed` gives the same requests.
+    cache holds the share `prefix_share`; where that is 0 and the recording knows what prompts share, `cached_in` finds
+    it. The same `seed` gives the same requests.
     """
 
     lengths: Ints
@@ -37,9 +39,17 @@ class Traffic:
         """Without the requests of more than `longest` tokens: the engine refuses them."""
         trace = self.recorded
         if trace is not None:
-            kept = trace.prompt + trace.output <= longest
-            trace = Trace(trace.name, trace.arrival_s[kept], trace.prompt[kept], trace.output[kept])
+            trace = trace.picked(np.flatnonzero(trace.prompt + trace.output <= longest))
         return replace(self, lengths=self.lengths[self.lengths.sum(axis=1) <= longest], recorded=trace)
+
+    def cached_in(self, capacity_tokens: int) -> Traffic:
+        """With what a prefix cache of this size holds of the recorded prompts, and the share of tokens that this is."""
+        trace = self.recorded
+        if trace is None or trace.blocks is None or self.prefix_share:
+            return self
+        cached = held(trace, capacity_tokens)
+        share = float(cached.sum() / trace.prompt.sum())
+        return replace(self, recorded=replace(trace, cached=cached), prefix_share=share)
 
     def drawn(self, count: int) -> Trace:
         """`count` requests; of a recording all. Those of waiting clients come at moments of no meaning."""
@@ -49,6 +59,8 @@ class Traffic:
             picked = self.lengths[rng.integers(len(self.lengths), size=count)]
             gaps = rng.gamma(1 / self.burstiness, self.burstiness, count)
             trace = Trace("requests", np.cumsum(gaps) / (self.rate or 1.0), picked[:, 0], picked[:, 1])
+        if trace.cached is not None:
+            return trace
         cached = np.minimum((trace.prompt * self.prefix_share).astype(np.int64), trace.prompt - 1)
         return replace(trace, cached=cached)
 

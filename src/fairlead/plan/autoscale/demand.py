@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,8 @@ Ints = NDArray[np.int64]
 class Trace:
     """Requests in order of arrival, shape (n,): `arrival_s` from zero, `prompt` and `output` tokens, at least 1.
 
-    `cached`: tokens of the prompt, fewer than all, that a prefix cache holds; None: of no prompt any.
+    `cached`: tokens of the prompt, fewer than all, that a prefix cache holds; None: of no prompt any. `blocks`: what
+    prompts have in common, as ids of their parts in order (`plan.prefix`); None: nothing is known of it.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Trace:
     prompt: Ints
     output: Ints
     cached: Ints | None = None
+    blocks: tuple[tuple[int, ...], ...] | None = None
 
     @property
     def duration_s(self) -> float:
@@ -37,9 +39,19 @@ class Trace:
     def part(self, start_s: float, end_s: float) -> Trace:
         """The requests that arrive in [start_s, end_s), with arrivals counted from `start_s`."""
         first, last = np.searchsorted(self.arrival_s, [start_s, end_s])
-        here = slice(int(first), int(last))
-        cached = None if self.cached is None else self.cached[here]
-        return Trace(self.name, self.arrival_s[here] - start_s, self.prompt[here], self.output[here], cached)
+        made = self.picked(np.arange(int(first), int(last)))
+        return replace(made, arrival_s=made.arrival_s - start_s)
+
+    def picked(self, which: Ints) -> Trace:
+        """The requests of these numbers, shape (k,)."""
+        return Trace(
+            self.name,
+            self.arrival_s[which],
+            self.prompt[which],
+            self.output[which],
+            cached=None if self.cached is None else self.cached[which],
+            blocks=None if self.blocks is None else tuple(self.blocks[each] for each in which.tolist()),
+        )
 
 
 class Records:

@@ -1,8 +1,8 @@
 """Days and lengths by name; traces and engines from the user's files. A wrong file says where and why.
 
 Trace files: CSV as the Azure LLM inference traces have it (TIMESTAMP, ContextTokens, GeneratedTokens), or JSON lines as
-Mooncake has it (timestamp in ms, input_length, output_length). Day files: CSV with window_start_s and rate_rps.
-Any of them may end in .gz.
+Mooncake has it (timestamp in ms, input_length, output_length, and perhaps hash_ids). Day files: CSV with window_start_s
+and rate_rps. Any of them may end in .gz.
 """
 
 from __future__ import annotations
@@ -82,15 +82,17 @@ def read_engine(path: Path) -> EngineModel:
 
 def read_trace(path: Path) -> Trace:
     """Requests in order of arrival, from zero. Raises UserError."""
+    blocks: list[tuple[int, ...]] = []
     if path.name.removesuffix(".gz").endswith(".jsonl"):
-        rows = _json_lines(path)
+        rows = _json_lines(path, blocks)
     else:
         rows = _csv(path, ("TIMESTAMP", "ContextTokens", "GeneratedTokens"))
     if not len(rows):
         raise UserError("has no requests", where=str(path))
-    rows = rows[np.argsort(rows[:, 0], kind="stable")]
     prompt, output = (np.maximum(1, rows[:, column]).astype(np.int64) for column in (1, 2))
-    return Trace(path.name, rows[:, 0] - rows[0, 0], prompt, output)
+    known = tuple(blocks) if any(blocks) else None
+    made = Trace(path.name, rows[:, 0] - rows[:, 0].min(), prompt, output, blocks=known)
+    return made.picked(np.argsort(rows[:, 0], kind="stable"))
 
 
 def _file(source: str, kind: str, known: Mapping[str, Any]) -> Path:
@@ -125,12 +127,14 @@ def _csv(path: Path, columns: tuple[str, ...]) -> Floats:
     return _finite(np.array(made, np.float64).reshape(-1, len(columns)), path)
 
 
-def _json_lines(path: Path) -> Floats:
+def _json_lines(path: Path, blocks: list[tuple[int, ...]]) -> Floats:
+    """Requests as `_csv` gives them; the ids of each one's blocks go to `blocks`."""
     made = []
     for number, line in enumerate(_lines(path), start=1):
         try:
             row = json.loads(line)
             made.append([row["timestamp"] / 1000, float(row["input_length"]), float(row["output_length"])])
+            blocks.append(tuple(map(int, row.get("hash_ids", ()))))
         except (ValueError, KeyError, TypeError):
             hint = 'a line is {"timestamp": ms, "input_length": n, "output_length": n}'
             raise UserError("not a request", where=f"{path}:{number}", hint=hint) from None
