@@ -1,4 +1,4 @@
-"""A prefix cache finds the longest known beginning, forgets what was used longest ago, and never holds a whole prompt."""
+"""A prefix cache finds the longest known beginning, forgets what is oldest, and never holds a whole prompt."""
 
 from __future__ import annotations
 
