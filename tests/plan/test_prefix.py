@@ -26,7 +26,7 @@ ENDLESS = 10**9
 def trace(*blocks: tuple[int, ...]) -> Trace:
     count = len(blocks)
     prompt = np.array([max(1, len(each) * BLOCK_TOKENS) for each in blocks])
-    return Trace("t", np.arange(count) * 10.0, prompt, np.full(count, 20), blocks=blocks)
+    return Trace("t", np.linspace(0.0, 10.0 * (count - 1), count), prompt, np.full(count, 20), blocks=blocks)
 
 
 CASES = {
