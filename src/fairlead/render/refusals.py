@@ -9,7 +9,7 @@ from fairlead.render.delivery.pipelines import delivery_refusals
 from fairlead.render.infrastructure.refusals import infrastructure_refusals
 from fairlead.render.platform.secrets import wanted
 from fairlead.spec.problems import Finding, nearest
-from fairlead.spec.types import OpenVinoModel, RemoteModel, Spec
+from fairlead.spec.types import OpenVinoModel, RayModel, RemoteModel, Spec
 
 LONGEST_NAME = 47
 """Of a RayService: KubeRay adds to it until the 63 characters of a label are used up (its validation.go)."""
@@ -32,6 +32,10 @@ def _engines_of_a_cluster(spec: Spec) -> Iterator[Finding]:
         if isinstance(model, OpenVinoModel):
             hint = "engine: vllm for GPUs, or engine: remote for a server that is there already"
             yield Finding(("models", name), "the embedded engine serves a laptop, not a cluster", hint, at_key=True)
+        if isinstance(model, RayModel):
+            hint = "engine: vllm; the target kuberay makes a RayService of it"
+            message = "`up` runs engine: ray; manifests are made of models with engine: vllm"
+            yield Finding(("models", name), message, hint, at_key=True)
 
 
 def _state_outlives_pods(spec: Spec) -> Iterator[Finding]:
