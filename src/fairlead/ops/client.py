@@ -17,6 +17,7 @@ from fairlead.ops.ray import KEEPER
 from fairlead.ops.runfile import Run
 
 TIMEOUT_S = 5.0
+RAY_TIMEOUT_S = 30.0  # what waits is in the nodes' metrics, a megabyte each
 
 
 def running(layout: Layout) -> Run:
@@ -50,7 +51,7 @@ def ray_page(run: Run) -> View | None:
     if url is None:
         return None
     try:
-        with httpx.Client(trust_env=False, timeout=TIMEOUT_S) as client:
+        with httpx.Client(trust_env=False, timeout=RAY_TIMEOUT_S) as client:
             return msgspec.json.decode(client.get(f"{url}/status").raise_for_status().content, type=View)
     except (httpx.HTTPError, msgspec.MsgspecError):
         return None
