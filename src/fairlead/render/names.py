@@ -36,7 +36,6 @@ ENGINE = "engine"
 RAY_HEAD = "ray-head"
 PICKER = "picker"
 WORKER = "engine-worker"
-BATCH = "batch"
 CLOCK = "clock"
 
 PUBLIC_PATHS = ("/v1", "/admin")
@@ -150,6 +149,11 @@ def ray_secret(spec: Spec) -> str:
 def ray_account(spec: Spec) -> str:
     """The ServiceAccount of Ray's head, to which the operator gives the right to change the cluster's size."""
     return f"{spec.name}-ray"
+
+
+def engines(spec: Spec) -> str:
+    """What is about all engines together."""
+    return f"{spec.name}-engines"
 
 
 def engine_account(spec: Spec) -> str:

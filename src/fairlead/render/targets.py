@@ -30,7 +30,7 @@ from fairlead.render.platform.ingress import ingress
 from fairlead.render.platform.kustomize import kustomization
 from fairlead.render.platform.network import network
 from fairlead.render.platform.rbac import rbac
-from fairlead.render.platform.scaling import engine_scaling, gateway_scaling, gateways
+from fairlead.render.platform.scaling import engine_disruption, engine_scaling, gateway_scaling, gateways
 from fairlead.render.platform.secrets import secrets
 from fairlead.render.platform.storage import storage
 from fairlead.spec.types import Spec
@@ -134,6 +134,7 @@ def parts(build: Build) -> Iterator[Part]:
         yield from renderer(build)
     if target.scaled is not None:
         yield from engine_scaling(build, target.scaled)
+    yield from engine_disruption(build, by_model=target.scaled is not None)
     yield from network(build, flows(build))
 
 

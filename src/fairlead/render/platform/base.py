@@ -11,7 +11,6 @@ FILE = "manifests/base.yaml"
 PRIORITIES: Mapping[str, tuple[int, str]] = {
     names.GATEWAY: (1_000_000, "Without the gateway nothing answers."),
     names.ENGINE: (500_000, "Engines of requests that somebody waits for."),
-    names.BATCH: (-100_000, "Work that may wait; it makes room for engines."),
 }
 """A class's value, and why. Above zero: pods without a class make room; below a billion: those are the system's."""
 
@@ -35,13 +34,12 @@ def priority_class(build: Build, component: str, value: int, why: str) -> Object
     """Who goes first where there is no room for all."""
     spec = build.spec
     meta = kube.metadata(spec, names.priority(spec, component), component, origin="deploy", namespaced=False)
-    preemption = "PreemptLowerPriority" if value > 0 else "Never"
     return kube.thing(
         "scheduling.k8s.io/v1",
         "PriorityClass",
         meta,
         value=value,
         globalDefault=False,
-        preemptionPolicy=preemption,
+        preemptionPolicy="PreemptLowerPriority",
         description=why,
     )

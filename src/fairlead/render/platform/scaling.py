@@ -6,7 +6,7 @@ An engine's threshold is the plan's: as many requests, running and queued, as a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from fairlead.plan.service import Placement
 from fairlead.render import kube, names
@@ -32,8 +32,7 @@ def gateway_scaling(build: Build) -> Iterator[Part]:
     if most > least:
         yield FILE, horizontal_pod_autoscaler(spec, least, most)
     if least > 1:
-        budget = {"maxUnavailable": 1, "selector": {"matchLabels": names.selector(spec, names.GATEWAY)}}
-        yield FILE, kube.thing("policy/v1", "PodDisruptionBudget", meta, spec=budget)
+        yield FILE, disruption_budget(meta, names.selector(spec, names.GATEWAY))
 
 
 def engine_scaling(build: Build, scaled: Callable[[Build, str], Scaled | None]) -> Iterator[Part]:
@@ -42,6 +41,27 @@ def engine_scaling(build: Build, scaled: Callable[[Build, str], Scaled | None]) 
         target = scaled(build, placement.model)
         if target and (placement.maximum > placement.minimum or schedules_of(build.spec, placement.model)):
             yield FILE, scaled_object(build, placement, target)
+
+
+def engine_disruption(build: Build, *, by_model: bool) -> Iterator[Part]:
+    """One engine at a time goes when nodes are drained; on Ray, whose workers take any of their models, one worker."""
+    spec = build.spec
+    if not by_model:
+        meta = kube.metadata(spec, names.engines(spec), names.ENGINE, origin="models")
+        if sum(placement.minimum for placement in build.plan.placements) > 1:
+            yield FILE, disruption_budget(meta, names.selector(spec, names.ENGINE))
+        return
+    for placement in build.plan.placements:
+        if placement.minimum > 1:
+            model, origin = placement.model, f"models.{placement.model}"
+            meta = kube.metadata(spec, names.engine(spec, model), names.ENGINE, origin=origin, model=model)
+            yield FILE, disruption_budget(meta, names.selector(spec, names.ENGINE, model))
+
+
+def disruption_budget(metadata: Object, selector: Mapping[str, str]) -> Object:
+    """One pod at a time."""
+    budget = {"maxUnavailable": 1, "selector": {"matchLabels": dict(selector)}}
+    return kube.thing("policy/v1", "PodDisruptionBudget", metadata, spec=budget)
 
 
 def gateways(spec: Spec) -> tuple[int, int]:
