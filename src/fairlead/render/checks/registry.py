@@ -6,7 +6,17 @@ from collections.abc import Callable, Mapping
 
 from fairlead.errors import Problem
 from fairlead.render.build import Build
-from fairlead.render.checks import identity, network, placement, references, routing, scaling, security
+from fairlead.render.checks import (
+    engines,
+    identity,
+    network,
+    operators,
+    placement,
+    references,
+    routing,
+    scaling,
+    security,
+)
 from fairlead.render.checks.frame import Check, Fault, Rendering
 from fairlead.render.files import Files
 from fairlead.render.provenance import origin_of
@@ -48,6 +58,14 @@ CHECKS: Mapping[str, Check] = {
     "disruption": scaling.disruption,
     "selector": scaling.selectors,
     "grace": scaling.grace,
+    "gpu-workers": engines.gpu_workers,
+    "engine-port": engines.engine_ports,
+    "served-name": engines.served_as_asked,
+    "remote-code": engines.no_remote_code,
+    "kuberay": operators.kuberay,
+    "kserve": operators.kserve,
+    "llm-d": operators.llmd,
+    "triton": operators.triton,
 }
 
 
