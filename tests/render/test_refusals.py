@@ -15,7 +15,7 @@ MISTAKES = {
     "no database": ("store:\n  postgres: {url_env: DATABASE_URL}\n", "", "would be gone with the gateway's pod"),
     "an embedded engine": ("  far:\n", "  tiny: {source: ./tiny}\n  far:\n", "serves a laptop"),
     "Ray by hand": ("  far:\n", "  tiny: {engine: ray, source: ./tiny}\n  far:\n", "runs engine: ray"),
-    "a Ray beside the laptop": ("  far:\n", "  own: {engine: ray, source: ./tiny}\n  far:\n", "beside `fairlead up`"),
+    "a Ray beside the laptop": ("  far:\n", "  own: {engine: ray, source: ./tiny}\n  far:\n", "`up` runs engine: ray"),
     "an engine on CPUs": ("max_model_len: 8192\n", "max_model_len: 8192\n    device: cpu\n", "are planned on GPUs"),
     "tls in the pod": ("gateway: {replicas: 2}", "gateway: {replicas: 2, tls: {self_signed: true}}", "TLS ends at"),
     "a long name": ("name: chat\n", "name: a-very-long-name-of-a-service\n", "at most 16 characters"),

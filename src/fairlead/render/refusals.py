@@ -9,7 +9,7 @@ from fairlead.render.delivery.pipelines import delivery_refusals
 from fairlead.render.infrastructure.refusals import infrastructure_refusals
 from fairlead.render.platform.secrets import wanted
 from fairlead.spec.problems import Finding, nearest
-from fairlead.spec.types import OpenVinoModel, RayModel, RemoteModel, Spec
+from fairlead.spec.types import OpenVinoModel, RayModel, RemoteModel, Spec, VllmModel
 
 LONGEST_NAME = 47
 """Of a RayService: KubeRay adds to it until the 63 characters of a label are used up (its validation.go)."""
@@ -29,13 +29,10 @@ def _has_images(spec: Spec) -> Iterator[Finding]:
 
 def _engines_of_a_cluster(spec: Spec) -> Iterator[Finding]:
     for name, model in spec.models.items():
-        hint = "engine: vllm for GPUs, or engine: remote for a server that is there already"
         if isinstance(model, OpenVinoModel):
+            hint = "engine: vllm for GPUs, or engine: remote for a server that is there already"
             yield Finding(("models", name), "the embedded engine serves a laptop, not a cluster", hint, at_key=True)
-        elif isinstance(model, RayModel):
-            message = "engine: ray is for a Ray that runs beside `fairlead up`"
-            yield Finding(("models", name), message, "engine: vllm; the target kuberay runs it on Ray", at_key=True)
-        elif isinstance(model, VllmModel) and model.device == "cpu":
+        if isinstance(model, VllmModel) and model.device == "cpu":
             yield Finding(("models", name, "device"), "a cluster's engines are planned on GPUs", "device: gpu")
         if isinstance(model, RayModel):
             hint = "engine: vllm; the target kuberay makes a RayService of it"
