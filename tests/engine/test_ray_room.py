@@ -70,7 +70,9 @@ def test_every_nodes_metrics_are_summed_under_vllms_names() -> None:
     assert 'vllm:generation_tokens_total{model_name="a"} 10.0' in lines
     assert 'vllm:e2e_request_latency_seconds_bucket{le="+Inf",model_name="a"} 4.0' in lines
     assert 'vllm:e2e_request_latency_seconds_sum{model_name="a"} 7.0' in lines
+    assert 'vllm:num_requests_running{model_name="a"} 0.0' in lines, "an engine that does nothing tells no gauges"
     assert not any("ray_" in line for line in lines)
+    assert in_plain_names(["# nothing yet"]) == ""
     assert queued(pages) == 6
 
 

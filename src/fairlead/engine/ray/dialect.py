@@ -12,6 +12,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 OURS = frozenset(("model_name", "finished_reason", "le", "position"))  # all others say which process counted
+# An engine tells these at each step, and Ray forgets a gauge once it was read: where they are missing, nothing runs.
+IDLE = ("vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc")
 THEIRS, PLAIN = "ray_vllm_", "vllm:"
 QUEUED = "ray_serve_deployment_queued_queries"
 
@@ -26,6 +28,11 @@ def in_plain_names(pages: Iterable[str]) -> str:
         for sample in family.samples:
             labels = tuple(sorted((key, value) for key, value in sample.labels.items() if key in OURS))
             sums[name, PLAIN + sample.name.removeprefix(THEIRS), labels] += sample.value
+    models = {value for *_, labels in sums for key, value in labels if key == "model_name"}
+    for name in IDLE if models else ():
+        types.setdefault(name, ("gauge", "0 while the engine does nothing."))
+        for model in models:
+            sums[name, name, (("model_name", model),)] += 0.0
     return "".join(_lines(types, sums))
 
 

@@ -23,7 +23,7 @@ from fairlead.engine.ray.view import HOPELESS, UP, View, others, resources, view
 from fairlead.errors import EXIT_FAILED, Problem, UserError
 
 POLL_S = 1.0
-METRICS_KEPT_S = 2.5  # Ray forgets a gauge once it was read, until its process reports again, once a second
+METRICS_KEPT_S = 2.5  # longer than the second between two reports: a gauge that was read is gone until then
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
