@@ -47,21 +47,20 @@ def file(tmp_path: Path) -> Path:
 
 def test_it_writes_a_folder_and_then_finds_nothing_to_do(file: Path) -> None:
     out = file.parent / "out"
-    first = run(str(file), "-t", "vllm", "-o", str(out))
+    file.write_text(FILE.replace("deploy:\n", "deploy:\n  target: vllm\n"))
+    first = run(str(file), "-o", str(out))
     assert first.exit_code == 0, first.output
     assert "new " in first.output
     assert (out / "manifests" / "gateway.yaml").exists()
-    second = run(str(file), "-t", "vllm", "-o", str(out))
+    second = run(str(file), "-o", str(out), "--check")
+    assert second.exit_code == 0
     assert "none changed" in second.output
-    assert run(str(file), "-t", "vllm", "-o", str(out), "--check").exit_code == 0
 
 
 def test_check_and_diff_write_nothing(file: Path) -> None:
     out = file.parent / "out"
-    checked = run(str(file), "-t", "vllm", "-o", str(out), "--check")
-    assert checked.exit_code == 1
-    shown = run(str(file), "-t", "vllm", "-o", str(out), "--diff")
-    assert shown.exit_code == 0
+    shown = run(str(file), "-t", "vllm", "-o", str(out), "--diff", "--check")
+    assert shown.exit_code == 1
     assert "+++ manifests/gateway.yaml" in shown.output
     assert not out.exists()
 
@@ -71,16 +70,11 @@ def test_a_change_of_the_file_is_one_of_the_folder(file: Path) -> None:
     run(str(file), "-t", "vllm", "-o", str(out))
     file.write_text(FILE.replace("  backup: {schedule: 0 2 * * *}\n", "").replace("replicas: 2}", "replicas: 3}"))
     told = json.loads(run(str(file), "-t", "vllm", "-o", str(out), "--json").output)
+    assert told["target"] == "vllm"
     changed = {change["path"]: change["state"] for change in told["changes"]}
     assert changed["manifests/backup.yaml"] == "gone"
     assert changed["manifests/scaling.yaml"] == "changed"
     assert not (out / "manifests" / "backup.yaml").exists()
-
-
-def test_the_target_may_stand_in_the_file(file: Path) -> None:
-    file.write_text(FILE.replace("deploy:\n", "deploy:\n  target: vllm\n"))
-    told = json.loads(run(str(file), "-o", str(file.parent / "out"), "--json").output)
-    assert told["target"] == "vllm"
 
 
 def test_without_a_target_it_names_them(file: Path) -> None:
