@@ -130,7 +130,7 @@ def groovy(folder: Path) -> Sequence[str]:
 
 def checkov(folder: Path) -> Sequence[str]:
     binary = program("checkov", HOME / "checkov" / "bin" / "checkov")
-    return [binary, "--directory", str(folder), "--quiet", "--compact", "--skip-download"]
+    return [binary, "--directory", str(folder), "--config-file", str(ROOT / "tools" / "oracles" / "checkov.yaml")]
 
 
 def kustomize(folder: Path) -> Sequence[str]:

@@ -21,6 +21,7 @@ from fairlead.render.infrastructure.terraform import accelerators, pool_name, te
 from fairlead.render.refusals import refusals
 from fairlead.render.targets import build, rendered
 
+from . import planned as planned_examples
 from .oracles import HOME, SHARED, program, verdict
 from .plans import SERVICE, placement, spec
 
@@ -126,6 +127,17 @@ def test_terraform_plans_what_is_rendered_and_lists_its_pools(cloud: str, tmp_pa
         cloud, "azurerm_kubernetes_cluster_node_pool"
     )
     assert {f'{kind}.pool["{name}"]' for name in pools} == {each for each in addresses if each.startswith(kind)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", planned_examples.NAMES)
+def test_terraform_plans_the_pools_of_each_example(name: str, tmp_path: Path) -> None:
+    made = planned_examples.rendered(name)
+    module = planned_examples.written(made, tmp_path) / "terraform"
+    (module / "cluster.tf").write_text(judged((module / "cluster.tf").read_text()))
+    _, outputs = planned(module, module / "terraform.tfvars.json")
+    pools = made.build.plan.pools
+    assert set(outputs["node_pools"]) == {pool_name(made.build.plan.cloud, pool.name) for pool in pools}
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)
