@@ -16,6 +16,7 @@ from gateway.upstream import eventually
 
 HERE = Path(__file__).parent
 PYTHON_CLIENTS = ("1.109.1", "2.54.0", "3.52.0")
+pytestmark = pytest.mark.slow  # each client is installed once
 IDS = sorted(f"request-{number}" for number in range(20))
 
 

@@ -142,6 +142,22 @@ def test_no_more_rows_run_at_once_than_declared(build: Build, official: Official
     assert house.replicas[0].record.peak_open == 3
 
 
+def test_a_batch_waits_for_a_disk_that_fails(build: Build, official: Official) -> None:
+    house = build(change=batching())
+    client = official(house)
+    file_id = upload(client, [row(number) for number in range(10)])
+    parts = house.gateway.state_dir / "batches" / "parts"
+    parts.rmdir()
+    parts.write_text("no folder any more")
+    batch_id = create(client, file_id)
+    assert eventually(lambda: any("batch_disk_failed" in line for line in house.gateway.log_lines()))
+    assert client.batches.retrieve(batch_id).status == "in_progress"
+    assert house.gateway.chat().status_code == 200
+    parts.unlink()
+    parts.mkdir()
+    assert ended(client, batch_id).request_counts.completed == 10
+
+
 def test_files_and_batches_go_at_their_age(build: Build, official: Official) -> None:
     house = build(change=batching(retention_s=1.0, window_s=3600.0))
     client = official(house)

@@ -6,6 +6,7 @@ Nothing here is on the way of a request to a model; a row of a batch goes that w
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -59,8 +60,14 @@ class Batches:
             raise Refused(answers.forbidden_operation(caller.role, BATCH))
 
     async def do(self, work: Callable[Given, Made], *given: Given.args, **named: Given.kwargs) -> Made:
-        """Disk work, one piece after the other, beside the loop. What has begun is finished, whoever stops waiting."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(work, *given, **named))
+        """Disk work, one piece after the other, beside the loop. What has begun is finished, whoever stops waiting.
+
+        Raises OSError, also for what SQLite says of the disk.
+        """
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, partial(work, *given, **named))
+        except sqlite3.Error as error:
+            raise OSError(str(error)) from error
 
     def new_file(self, file_id: str, tenant: str, size: int, filename: str, purpose: str) -> File:
         """The record of a file that is made now."""
@@ -103,14 +110,20 @@ class Batches:
             self.begin(run)
         expire_at = 0.0
         while True:
-            for run in tuple(self.runs.values()):
-                run.tick()
-                await run.sync()
-            if self.app.now() >= expire_at:
-                expire_at = self.app.now() + EXPIRE_EVERY_S
-                now = time.time()
-                await self.do(self.store.expire, now, now - self.rules.retention_s, ENDED)
+            try:
+                await self._sync()
+                if self.app.now() >= expire_at:
+                    expire_at = self.app.now() + EXPIRE_EVERY_S
+                    now = time.time()
+                    await self.do(self.store.expire, now, now - self.rules.retention_s, ENDED)
+            except OSError as error:
+                self.app.accounting.event("batch_disk_failed", level="error", reason=str(error))
             await asyncio.sleep(SYNC_EVERY_S)
+
+    async def _sync(self) -> None:
+        for run in tuple(self.runs.values()):
+            run.tick()
+            await run.sync()
 
     def stop(self) -> None:
         """The gateway drains: no further row begins."""

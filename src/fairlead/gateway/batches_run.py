@@ -226,11 +226,16 @@ class Run:
         return changes
 
     async def _move(self, event: str, **changes: object) -> None:
-        """To the next state, in memory at once, and on the disk when this returns."""
-        status = next_state(self.batch.status, event)
-        stamps = {**self.batch.stamps, stamp_of(status): int(self._app.wall())}
-        self.batch = msgspec.structs.replace(self.batch, status=status, stamps=stamps, **changes)
-        await self._batches.do(self._batches.store.save, self.batch)
+        """To the next state, in memory at once, on the disk when this returns. Raises OSError: it is then as before."""
+        before = self.batch
+        status = next_state(before.status, event)
+        stamps = {**before.stamps, stamp_of(status): int(self._app.wall())}
+        self.batch = msgspec.structs.replace(before, status=status, stamps=stamps, **changes)
+        try:
+            await self._batches.do(self._batches.store.save, self.batch)
+        except OSError:
+            self.batch = before
+            raise
 
     @property
     def _input(self) -> Path:
