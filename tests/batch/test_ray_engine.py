@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +13,8 @@ from fairlead.engine.ray.commands import Joined
 from fairlead.errors import UserError
 from fairlead.store.batch_rows import Answer, Row
 
-NOBODY = RayDataEngine(
-    Joined(sys.executable, "LOCALHOST:1", {"PYTHONPATH": ""}), "fleet", {"demo": "demo", "alias": "demo"}
-)
+NOBODY = Joined(sys.executable, "LOCALHOST:1", {"PYTHONPATH": ""})
+MODELS = {"demo": "demo", "alias": "demo"}
 
 RESULTS = {
     "an answer": ({"custom_id": "a", "answer": '{"choices":[]}'}, Answer("a", 200, body=b'{"choices":[]}')),
@@ -38,21 +38,24 @@ def test_a_result_is_an_answer(result: dict[str, object], answer: Answer) -> Non
     assert answer_of(result) == answer
 
 
-def test_what_ray_does_not_serve_is_told_row_by_row() -> None:
+def test_what_ray_does_not_serve_is_told_row_by_row(tmp_path: Path) -> None:
     rows = [row("a", "far", "/v1/chat/completions"), row("b", "demo", "/v1/embeddings")]
     told: dict[str, Answer] = {}
-    NOBODY(rows, lambda row, answer: told.update({row.custom_id: answer}))
+    RayDataEngine(tmp_path, NOBODY, "fleet", MODELS)(rows, lambda row, answer: told.update({row.custom_id: answer}))
     assert "no model 'far' on Ray" in told["a"].message
     assert "no /v1/embeddings on Ray" in told["b"].message
 
 
-def test_a_worker_that_dies_is_told_with_its_words() -> None:
+def test_a_worker_that_dies_is_told_with_its_words(tmp_path: Path) -> None:
     """This interpreter has no Ray."""
     told: list[Answer] = []
     with pytest.raises(UserError, match="left 2 rows of demo unanswered") as refusal:
-        NOBODY([row("a", "demo"), row("b", "alias")], lambda row, answer: told.append(answer))
+        RayDataEngine(tmp_path, NOBODY, "fleet", MODELS)(
+            [row("a", "demo"), row("b", "alias")], lambda row, answer: told.append(answer)
+        )
     assert "No module named 'ray'" in str(refusal.value)
     assert told == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def row(custom_id: str, model: str, url: str = "/v1/chat/completions") -> Row:

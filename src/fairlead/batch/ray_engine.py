@@ -26,19 +26,21 @@ from fairlead.store.batch_rows import Answer, Row
 
 METHODS: Mapping[str, str] = {"/v1/chat/completions": "chat", "/v1/completions": "completions"}
 TAIL_BYTES = 4000
+UNDER_WAY = "batch-"  # of the folders of runs; one that was killed leaves its own
 
 
 @dataclass(frozen=True, slots=True)
 class RayDataEngine:
-    """`models`: public name -> the name of the model on Ray that answers to it."""
+    """`models`: public name -> the name of the model on Ray that answers to it. `folder` is for rows under way."""
 
+    folder: Path
     cluster: Joined
     app: str
     models: Mapping[str, str]
 
     def __call__(self, rows: Iterable[Row], deliver: Deliver) -> None:
         """Answer all rows. Raises UserError when Ray Data does not come to an end."""
-        with tempfile.TemporaryDirectory(prefix="fairlead-batch-") as folder:
+        with tempfile.TemporaryDirectory(prefix=UNDER_WAY, dir=self.folder) as folder:
             for (model, method), (path, waiting) in self._sorted(rows, deliver, Path(folder)).items():
                 self._run(model, method, path, waiting, deliver)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from fairlead.batch.ray_engine import UNDER_WAY
 from fairlead.engine.commands import GIB, LOOPBACK
 from fairlead.engine.ray.commands import (
     HEAD_HEALTH,
@@ -61,6 +62,8 @@ def ray_workers(spec: Spec, layout: Layout, folders: Mapping[str, Path]) -> tupl
     """The processes to start and the URL of Serve's proxy. `folders`: model name -> its fetched weights."""
     ray, timeout_s = spec.ray or Ray(), max(model.start_timeout for model in ray_models(spec).values())
     layout.ray.mkdir(mode=0o700, exist_ok=True)
+    for left in layout.ray.glob(f"{UNDER_WAY}*"):
+        shutil.rmtree(left)
     if ray.address and ray.serve_url:
         (port,) = free_ports(1)
         config = configuration(spec, {}, Http(host="0.0.0.0", port=8000))  # noqa: S104 - in the cluster's own network

@@ -22,7 +22,7 @@ def ray_data(layout: Layout) -> RayDataEngine:
         raise UserError("this service has started no Ray cluster", where=str(layout.file), hint=hint)
     spec = load(layout.file, run.overlay)
     cluster = msgspec.json.decode((layout.ray / CLUSTER).read_bytes(), type=Joined)
-    return RayDataEngine(cluster, spec.name, public_names(spec))
+    return RayDataEngine(layout.ray, cluster, spec.name, public_names(spec))
 
 
 def public_names(spec: Spec) -> dict[str, str]:

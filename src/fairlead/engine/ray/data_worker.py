@@ -49,13 +49,13 @@ def main() -> None:
 
 
 def request_class(method: str) -> type:
-    """A class that makes a request of a row's text, as vLLM's own server would."""
-    from ray.serve.llm import openai_api_models
-
+    """A class that makes a request of a row's text, as vLLM's own server would. Only the stage needs vLLM for it."""
     kind = {"chat": "ChatCompletionRequest", "completions": "CompletionRequest"}[method]
 
     class Request:
         def __new__(cls, request_id: str, idx_in_batch: int, body: str) -> Any:
+            from ray.serve.llm import openai_api_models
+
             return getattr(openai_api_models, kind).model_validate_json(body)
 
     return Request
