@@ -232,6 +232,16 @@ def test_replicas_stay_within_their_bounds_and_a_shortfall_is_told() -> None:
     assert replicas(planned(autoscaling={"min": 5, "max": 9})) == 5
 
 
+def test_what_the_autoscaling_cannot_reach_is_not_chosen_for_its_price() -> None:
+    """Four replicas of the small machine would be cheaper, and take too little."""
+    offered = {"pools": {}, "instances": ["g6.xlarge", "g6e.xlarge"]}
+    busy = {"workload": {**LLAMA["workload"], "rate": "9/s"}, "autoscaling": {"min": 1, "max": 4}}
+    made = planned(offered, pool=None, **busy)
+    assert made.pool_of(only(made)).instance.name == "g6e.xlarge"
+    assert replicas(made) <= 4
+    assert not [each for each in made.warnings if each.subject == "models.llama"]
+
+
 def test_a_pool_of_ones_own_runs_the_gateway() -> None:
     pools = {"l4": {"instance": "g6.xlarge"}, "plain": {"instance": "m7i.2xlarge", "max": 3}}
     made = planned({"pools": pools})

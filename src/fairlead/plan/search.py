@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -33,19 +34,23 @@ class Choice:
 
 
 def cheapest(found: Iterable[Option], hardware: Hardware, cost: Cost, seen: Simulated) -> Choice | None:
-    """The cheapest by `cost(option, replicas)`; None where no option keeps the SLO. `seen` keeps what was simulated."""
+    """The cheapest by `cost(option, replicas)`; None where no option keeps the SLO. `seen` keeps what was simulated.
+
+    What needs more replicas than the autoscaling allows comes last.
+    """
     listed = [each for each in found if each.rate > 0 or not each.ask.rate]
-    heap: list[tuple[float, int, int]] = []
+    heap: list[tuple[bool, float, int, int]] = []
 
     def queue(number: int) -> None:
         option = listed[number]
         wanted = replicas(option.ask, hardware, option.rate * upper(option, seen))
-        heapq.heappush(heap, (cost(option, wanted), option.plan.tp, number))
+        beyond = wanted > most(option.ask)
+        heapq.heappush(heap, (beyond, cost(option, wanted), option.plan.tp, number))
 
     for number in range(len(listed)):
         queue(number)
     while heap:
-        _, _, number = heapq.heappop(heap)
+        *_, number = heapq.heappop(heap)
         option = listed[number]
         if settled(option, hardware, seen):
             return choice(option, hardware, cost, seen)
@@ -99,14 +104,19 @@ def choice(option: Option, hardware: Hardware, cost: Cost, seen: Simulated) -> C
         if option.ask.rate:
             return None
         takes = Capacity(rate=0.0, ongoing=float(option.plan.seqs))
-    wanted = replicas(option.ask, hardware, takes.rate)
+    wanted = min(replicas(option.ask, hardware, takes.rate), most(option.ask))
     return Choice(option=option, capacity=takes, replicas=wanted, usd_month=cost(option, wanted))
 
 
 def replicas(ask: Ask, hardware: Hardware, rate: float) -> int:
-    """As written, or for the load with headroom and the spare ones; within the bounds of the autoscaling."""
+    """As written, or for the load with headroom and the spare ones; at least as many as the autoscaling keeps."""
     if ask.replicas is not None:
         return ask.replicas
     wanted = math.ceil(ask.rate * (1 + hardware.headroom) / rate) if ask.rate else 1
-    least, most = ask.bounds or (0, math.inf)
-    return int(min(most, max(least, ask.least, wanted + hardware.spare)))
+    least = ask.bounds[0] if ask.bounds else 0
+    return max(least, ask.least, wanted + hardware.spare)
+
+
+def most(ask: Ask) -> int:
+    """As many replicas as the autoscaling allows; those that are written are never too many."""
+    return ask.bounds[1] if ask.bounds and ask.replicas is None else sys.maxsize
