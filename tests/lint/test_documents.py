@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from fairlead.cli.main import app
 from fairlead.lint.rule import rules
 from fairlead.lint.run import Report, lint
 from fairlead.ops.lint_files import files
+from fairlead.render.targets import TARGETS
 from lint.places import beside
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 TABLE = (Path(__file__).parent / "seed_defects.txt").read_text()
 EXPECTED = {
     (rule, int(document), int(line))
@@ -49,6 +53,20 @@ def test_only_rules_that_say_so_mend(report: Report) -> None:
     mended = {each.rule for each in report.findings if each.edit is not None}
     assert mended
     assert {rule for rule in mended if not rules()[rule].fixes_itself} == set()
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_what_we_render_has_no_error(target: str, tmp_path: Path) -> None:
+    words = ["render", str(EXAMPLES / "production" / "fairlead.yaml"), "-t", target, "-o", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    told = lint(files([tmp_path]))
+    assert told.documents > 20
+    assert [each for each in told.findings if each.severity != "info"] == []
+
+
+def test_our_examples_have_no_error() -> None:
+    assert [each for each in lint(files([EXAMPLES])).findings if each.severity == "error"] == []
 
 
 def test_the_good_objects_have_no_error() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fairlead.lint.front.hcl_text import parse_hcl
 from fairlead.lint.front.json_text import parse_json
@@ -40,6 +42,18 @@ def test_a_broken_file_gives_one_finding_and_the_rest_is_linted(name: str, conte
     report = lint([read(name, content), good])
     assert [each.rule for each in report.findings if each.file == name] == [rule]
     assert [each.rule for each in report.findings if each.file == "good.yaml"] == ["D-41"]
+
+
+@pytest.mark.parametrize("name", ["a.yaml", "a.json", "a.tf", "a.sh", "a.md", "a.py", "Dockerfile", "Jenkinsfile"])
+@settings(max_examples=25, deadline=None)
+@given(text=st.text(alphabet="ab:-{}[]()<>|&\"'`#$=\\ \n\t*!%@,?~é", max_size=300))
+def test_no_text_brings_it_down(name: str, text: str) -> None:
+    lint([read(name, text.encode("utf-8", "replace"))])
+
+
+def test_an_endless_expression_is_not_read() -> None:
+    expression = "histogram_quantile(" * 5_000
+    assert lint([read("a.yaml", f"expr: {expression}\n".encode())]).findings == ()
 
 
 def test_100_megabytes_are_not_read(tmp_path: Path) -> None:

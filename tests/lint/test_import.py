@@ -121,8 +121,11 @@ spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: llama}, min
 @pytest.mark.parametrize("target", ["vllm", "kserve", "kuberay"])
 def test_rendered_imported_and_rendered_again_is_the_same(target: str, tmp_path: Path) -> None:
     """The import of what is rendered is a fixed point: rendering it and importing that gives the same models."""
-    first = adopt(files([rendered(EXAMPLE, target, tmp_path / "one")]))
     original = yaml.safe_load(EXAMPLE.read_text())
+    del original["deploy"]["schedules"]  # they raise the bounds of some targets for a time
+    path = tmp_path / "original.yaml"
+    path.write_text(yaml.safe_dump(original, sort_keys=False))
+    first = adopt(files([rendered(path, target, tmp_path / "one")]))
     for name, model in first.values["models"].items():
         assert model["source"] == original["models"][name]["source"]
         assert model["max_model_len"] == original["models"][name]["max_model_len"]

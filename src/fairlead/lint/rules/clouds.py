@@ -10,6 +10,7 @@ from fairlead.lint.folder import Folder, hit, value_hit
 from fairlead.lint.rule import Check, facts
 from fairlead.lint.tree import Document, Map, as_map, maps
 
+LONGEST_LINE = 2_000  # characters: what is longer is no text for people
 REGION = re.compile(r"\b((?:us|eu|ap|ca|sa|me|af|il)-(?:[a-z]+-)?[a-z]+-?\d\b)")
 REGION_KEYS = ("region", "aws_region", "aws-region", "AWS_REGION", "awsRegion", "gcp_region")
 PROSE_DEFAULT = re.compile(r"(?i)\bregion\b.*\bdefault|`\w*region`\s*\|")
@@ -143,7 +144,7 @@ def _regions_of_lines(
     path: str, lines: Iterable[tuple[int, str]], pattern: re.Pattern[str], form: str
 ) -> Iterator[tuple[str, int, int, str, str]]:
     for number, line in lines:
-        match = REGION.search(line)
+        match = REGION.search(line) if len(line) <= LONGEST_LINE else None
         if match and pattern.search(line):
             yield path, number, match.start() + 1, form, match[1]
 

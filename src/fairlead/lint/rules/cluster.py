@@ -11,6 +11,7 @@ from fairlead.lint.folder import Folder, hit
 from fairlead.lint.rule import Check
 from fairlead.lint.tree import Document, Map, Place, as_map, dig, maps
 
+LONGEST_LINE = 2_000  # characters: what is longer is no text for people
 PLUGIN = re.compile(r"NVIDIA/k8s-device-plugin/(master|main|v0\.\d+\.\d+)/nvidia-device-plugin\.ya?ml")
 CUDA_IMAGE = re.compile(r"(?:docker\.io/)?nvidia/cuda:(?P<tag>[\w.-]+)")
 CUDA_TAG = re.compile(r"\d+\.\d+\.\d+-[\w-]+-(?:ubuntu|ubi|rockylinux|oraclelinux|opensuse)[\w.]*")
@@ -106,9 +107,9 @@ def label_before_namespace(folder: Folder) -> Iterator[Hit]:
 
 
 def _lines(text: str, *words: str) -> Iterator[tuple[int, str]]:
-    """The lines of a text that has one of these words."""
+    """The lines of a text that has one of these words; none that is longer than lines are."""
     if any(word in text for word in words):
-        yield from enumerate(text.split("\n"), 1)
+        yield from ((number, line) for number, line in enumerate(text.split("\n"), 1) if len(line) <= LONGEST_LINE)
 
 
 def _namespace_labels(document: Document, peers: Any) -> Iterator[Hit]:

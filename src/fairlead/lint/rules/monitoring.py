@@ -13,6 +13,7 @@ from fairlead.lint.promql import calls, metrics
 from fairlead.lint.rule import Check, facts
 from fairlead.lint.tree import Document, Map, Text
 
+LONGEST = 10_000  # characters of an expression that are read
 SUFFIX = re.compile(r"_(bucket|sum|count)$")
 RATED = re.compile(r"\b(rate|irate|increase|delta|avg_over_time|sum_over_time)\s*\(")
 TEMPLATED = re.compile(r"\[\[|\{\{")
@@ -89,7 +90,9 @@ def constant_alerts(folder: Folder) -> Iterator[Hit]:
 def _expressions(folder: Folder) -> Iterator[Expression]:
     for document, holder, key in folder.having("expr", "query"):
         value: Any = holder[key]
-        if isinstance(value, str) and not TEMPLATED.search(value) and (key == "expr" or _is_prometheus(holder)):
+        if not isinstance(value, str) or len(value) > LONGEST or TEMPLATED.search(value):
+            continue
+        if key == "expr" or _is_prometheus(holder):
             yield Expression(document, holder, key, value)
 
 
