@@ -83,7 +83,7 @@ locals {
 }
 
 resource "aws_iam_role" "pod" {
-  for_each           = setunion(keys(local.policies), ["disks"])
+  for_each           = setunion(keys(local.policies), ["disks", "shared_files"])
   name               = "${local.cluster}-${replace(each.key, "_", "-")}"
   assume_role_policy = data.aws_iam_policy_document.pods_assume.json
 }

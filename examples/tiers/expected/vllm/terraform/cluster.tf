@@ -8,8 +8,11 @@ resource "google_container_cluster" "this" {
   datapath_provider        = "ADVANCED_DATAPATH"
   deletion_protection      = startswith(var.environment, "prod")
   enable_shielded_nodes    = true
+  resource_labels          = { environment = var.environment }
   remove_default_node_pool = true
-  initial_node_count       = 1
+
+  enable_intranode_visibility = true
+  initial_node_count          = 1
 
   # of the pool that is removed at once
   node_config {
@@ -64,12 +67,22 @@ resource "google_container_cluster" "this" {
     key_name = google_kms_crypto_key.this.id
   }
 
+  # as the project's policy says, which allows everything until somebody writes one
+  binary_authorization {
+    evaluation_mode = "PROJECT_SINGLETON_POLICY_ENFORCE"
+  }
+
   gateway_api_config {
     channel = "CHANNEL_STANDARD"
   }
 
   addons_config {
     gcs_fuse_csi_driver_config {
+      enabled = true
+    }
+
+    # a model cache that many pods share: storage class standard-rwx
+    gcp_filestore_csi_driver_config {
       enabled = true
     }
   }
