@@ -261,6 +261,16 @@ MISTAKES: dict[str, tuple[str, str, Plant]] = {
     ),
     "two who set replicas": ("scale-target", GATEWAY, put("spec", "replicas", to=2)),
     "two autoscalers of one": ("scale-target", HPA, put("spec", "scaleTargetRef", "name", to="chat-llama-8b")),
+    "a metric that was renamed": (
+        "metric",
+        SCALED,
+        put("spec", "triggers", 0, "metadata", "query", to="sum(vllm:num_requests_swapped)"),
+    ),
+    "a metric of the other dialect": (
+        "metric",
+        SCALED,
+        put("spec", "triggers", 0, "metadata", "query", to="sum(ray_vllm_num_requests_running)"),
+    ),
     "a minimum above the maximum": ("scale-bounds", HPA, put("spec", "minReplicas", to=9)),
     "a schedule above the maximum": (
         "scale-bounds",

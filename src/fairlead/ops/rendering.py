@@ -47,7 +47,8 @@ def render_file(file: Path, environment: str | None, target: str | None, plan: P
     found = refusals(spec)
     if found:
         raise UserError(problems=located(found, here))
-    made = build(spec, plan(spec), chosen(spec, target))
+    name = chosen(spec, target)
+    made = build(spec, plan(spec), name)
     found = engine_refusals(made)
     if found:
         raise UserError(problems=located(found, here))

@@ -9,6 +9,7 @@ from fairlead.render.build import Build
 from fairlead.render.checks import (
     engines,
     identity,
+    metrics,
     network,
     operators,
     placement,
@@ -52,6 +53,7 @@ CHECKS: Mapping[str, Check] = {
     "policy-selector": network.known_pods,
     "flow-blocked": network.needed_is_open,
     "flow-open": network.open_is_needed,
+    "metric": metrics.metrics,
     "scale-target": scaling.targets,
     "scale-bounds": scaling.bounds,
     "schedule": scaling.schedules,
