@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from fairlead.cli import show
 from fairlead.errors import EXIT_FAILED, UserError
-from fairlead.lint.adopt.adopt import Adoption, adopt
-from fairlead.ops import lint_files
 from fairlead.render.yaml import dump
+
+if TYPE_CHECKING:
+    from fairlead.lint.adopt.adopt import Adoption
 
 TITLES = {"carried": "carried over", "corrected": "corrected", "lost": "not possible"}
 
@@ -29,6 +30,9 @@ def import_(
 
     Example: fairlead import deploy/ -o fairlead.yaml
     """
+    from fairlead.lint.adopt.adopt import adopt
+    from fairlead.ops import lint_files
+
     adoption = adopt(lint_files.files(paths), name=name)
     if as_json:
         notes = [note.as_json() for note in adoption.notes]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -16,12 +16,11 @@ from fairlead.cli import show
 from fairlead.errors import EXIT_FAILED, UserError
 from fairlead.lint import fix as fixes
 from fairlead.lint.finding import Finding
-from fairlead.lint.front.read import File
-from fairlead.lint.report import junit, sarif
 from fairlead.lint.rule import Rule, rules
-from fairlead.lint.run import Report
-from fairlead.lint.run import lint as run
-from fairlead.ops import lint_files
+
+if TYPE_CHECKING:
+    from fairlead.lint.front.read import File
+    from fairlead.lint.run import Report
 
 COLORS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 CUT = 160  # columns of a source line that are shown
@@ -66,6 +65,9 @@ def lint(
         return
     if not paths:
         raise UserError("nothing to lint", hint="fairlead lint deploy/, or fairlead lint --explain D-21")
+    from fairlead.lint.run import lint as run
+    from fairlead.ops import lint_files
+
     chosen = [_rule(name).id for name in select or ()]
     files = lint_files.files(paths)
     foreign: Sequence[Finding] = ()
@@ -90,6 +92,8 @@ def _rule(name: str) -> Rule:
 
 def told(report: Report, files: Sequence[File], output: Format) -> None:
     """Print a report."""
+    from fairlead.lint.report import junit, sarif
+
     if output is Format.json:
         typer.echo(json.dumps([finding.as_json() for finding in report.findings], indent=2))
     elif output is Format.sarif:

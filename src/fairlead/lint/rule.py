@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fairlead.lint.finding import Hit, Severity
-from fairlead.lint.folder import Folder
 
-Check = Callable[[Folder], Iterator[Hit]]
+if TYPE_CHECKING:
+    from fairlead.lint.folder import Folder
+
+Check = Callable[["Folder"], Iterator[Hit]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
