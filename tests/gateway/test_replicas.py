@@ -122,6 +122,7 @@ def test_without_any_replica_the_answer_is_503_and_readyz_says_so(build: Build) 
     one.vanish()
     assert house.gateway.chat().status_code in (502, 503)
     assert eventually(lambda: house.gateway.admin("/readyz").status_code == 503, within_s=15.0)
+    assert house.gateway.admin("/readyz/gateway").status_code == 200  # it can still serve other models
     answer = house.gateway.chat()
     refused(answer, 503)
     assert int(answer.headers["retry-after"]) >= 1
