@@ -15,7 +15,7 @@ from gateway.conftest import Build, House
 from gateway.harness import question
 from gateway.upstream import Manner, eventually
 
-from .conftest import Official, answered, batching, create, row, upload
+from .conftest import Official, answered, batching, create, ended, row, upload
 
 SLOW = Manner(first_byte_s=0.1)
 
@@ -52,6 +52,39 @@ def test_rows_beside_somebody_in_a_hurry_run_one_at_a_time(build: Build, officia
         assert len(seen) > 8
     assert eventually(lambda: record.peak_open == 8, within_s=20.0), "alone, the batch has all the room"
     client.batches.cancel(batch_id)
+
+
+def test_callers_in_a_hurry_wait_hardly_longer(build: Build, official: Official) -> None:
+    """An engine with two places: batch takes one of them, and never the one that somebody comes for."""
+
+    def change(config: dict[str, Any]) -> None:
+        batching(concurrency=8)(config)
+        config["fairness"]["max_in_flight"] = 2
+
+    house = build(change=change)
+    house.replicas[0].manner = Manner(first_byte_s=0.2)
+    client = official(house)
+    alone, beside = list[float](), list[float]()
+    with in_a_hurry(house) as seen:
+        for _ in range(2):
+            alone += next_of(seen)
+            batch_id = create(client, upload(client, [row(number) for number in range(400)]))
+            assert eventually(lambda batch_id=batch_id: answered(client, batch_id) > 0)  # type: ignore[misc]
+            beside += next_of(seen)
+            assert client.batches.cancel(batch_id).status in {"cancelling", "cancelled"}
+            ended(client, batch_id)
+    assert p95(beside) <= 1.5 * p95(alone)
+
+
+def next_of(seen: list[float]) -> list[float]:
+    """The next answers' times."""
+    start = len(seen)
+    assert eventually(lambda: len(seen) >= start + 15, within_s=60.0)
+    return seen[start:]
+
+
+def p95(times: list[float]) -> float:
+    return sorted(times)[len(times) * 95 // 100]
 
 
 def test_how_many_rows_run_beside_others_is_declared(build: Build, official: Official) -> None:
