@@ -241,6 +241,16 @@ REFUSED = {
         "hardware: {cloud: azure, region: r}\n" + AZURE.replace("chatstate", "chat-state"),
         "storage account",
     ),
+    "a name too long for buckets": (
+        "hardware: {cloud: aws, region: r}\ninfrastructure: {state: abc, cluster: " + "a" * 30 + "}\n",
+        "leave 40 characters",
+    ),
+    "a project that leaves little": (
+        "hardware: {cloud: gcp, region: r}\ninfrastructure: {state: abc, project: "
+        + "p" * 30
+        + ", cluster: abcdefghijklmno}\n",
+        "leave 24 characters",
+    ),
     "a TPU": (
         "hardware: {cloud: gcp, region: r, pools: {t: {instance: ct6e-standard-1t}}}\n" + GCP,
         "no GPU that a GKE node pool",

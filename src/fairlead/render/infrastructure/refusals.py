@@ -6,10 +6,14 @@ import re
 from collections.abc import Iterator
 
 from fairlead.catalog.instances import instances
-from fairlead.render.infrastructure.terraform import accelerators
+from fairlead.render.infrastructure.terraform import accelerators, cluster
+from fairlead.spec.infrastructure import Infrastructure
 from fairlead.spec.problems import Finding
 from fairlead.spec.types import Spec
 
+LONGEST_BUCKET = 63
+LONGEST_CLUSTER = 40
+"""Of a GKE cluster; on AWS `NAME-backups-ACCOUNT` is a bucket and has 42, roles have more."""
 AZURE_ACCOUNT = r"[a-z0-9]{3,24}"
 # fields that mean something on some clouds only: elsewhere they would be ignored, so they are refused
 FIELDS = {
@@ -42,8 +46,21 @@ def infrastructure_refusals(spec: Spec) -> Iterator[Finding]:
     if cloud == "azure" and not re.fullmatch(AZURE_ACCOUNT, asked.state):
         message = "on Azure this is a storage account's name: 3 to 24 small letters and digits"
         yield Finding((*here, "state"), message, f"for example {re.sub('[^a-z0-9]', '', asked.state)[:24] or 'state'}")
+    yield from _too_long(spec, asked)
     if cloud == "gcp":
         yield from _unknown_to_gke(spec)
+
+
+def _too_long(spec: Spec, asked: Infrastructure) -> Iterator[Finding]:
+    """The longest names that the modules make of the cluster's: a bucket has 63 characters, the project's among them."""
+    assert spec.hardware is not None
+    most = LONGEST_CLUSTER
+    if spec.hardware.cloud == "gcp":
+        most = min(most, LONGEST_BUCKET - len(f"{asked.project}--backups"))
+    name = cluster(spec, asked)
+    if len(name) > most:
+        message = f"the cluster would be called {name!r}; buckets are named after it, and leave {most} characters"
+        yield Finding(("infrastructure",), message, "give it a shorter name: infrastructure.cluster", at_key=True)
 
 
 def _unknown_to_gke(spec: Spec) -> Iterator[Finding]:
