@@ -140,6 +140,7 @@ def test_terraform_plans_the_pools_of_each_example(name: str, tmp_path: Path) ->
     assert set(outputs["node_pools"]) == {pool_name(made.build.plan.cloud, pool.name) for pool in pools}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cloud", CLOUDS)
 def test_the_state_is_made_by_a_module_of_its_own(cloud: str, tmp_path: Path) -> None:
     module = folder(tmp_path, cloud)
@@ -152,6 +153,7 @@ def test_the_state_is_made_by_a_module_of_its_own(cloud: str, tmp_path: Path) ->
     assert {name: backend[name] for name in shared} == {name: made[name] for name in shared}
 
 
+@pytest.mark.slow
 def test_a_broken_reference_in_a_module_is_found(tmp_path: Path) -> None:
     module = folder(tmp_path, "aws")
     pools = module / "pools.tf"
@@ -160,6 +162,7 @@ def test_a_broken_reference_in_a_module_is_found(tmp_path: Path) -> None:
     assert not verdict("terraform", module).fine
 
 
+@pytest.mark.slow
 def test_the_module_for_aws_stands_alone_with_the_eleven_variables() -> None:
     _, outputs = planned(MODULES / "aws")
     assert outputs["node_pools"] == {"cpu": "m5.2xlarge 2-5", "gpu": "g4dn.xlarge 1-10"}

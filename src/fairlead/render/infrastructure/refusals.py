@@ -52,7 +52,7 @@ def infrastructure_refusals(spec: Spec) -> Iterator[Finding]:
 
 
 def _too_long(spec: Spec, asked: Infrastructure) -> Iterator[Finding]:
-    """The longest names that the modules make of the cluster's: a bucket has 63 characters, the project's among them."""
+    """The longest names that the modules make of the cluster's: a bucket has 63 characters, the project's included."""
     assert spec.hardware is not None
     most = LONGEST_CLUSTER
     if spec.hardware.cloud == "gcp":
