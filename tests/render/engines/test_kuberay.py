@@ -17,12 +17,11 @@ from fairlead.render.engines import ray_clock
 from fairlead.render.engines.kuberay import kuberay, upstream
 from fairlead.render.files import files
 from fairlead.render.serve_keys import unknown_keys
-from fairlead.render.targets import flows
 from fairlead.units import parse_bytes
 
 from ..oracles import judge
 from ..plans import SERVICE, built
-from .oracle import judged, named, objects, parts, written
+from .oracle import judged, named, parts, written
 
 REDIS = '  ray: {redis: "redis.data.svc:6379"}\n'
 SECRET = "Secret/chat-ray-secrets"
@@ -178,25 +177,3 @@ def test_a_pool_of_many_gpus_is_counted_in_nodes() -> None:
 
 def test_the_same_build_gives_the_same_bytes() -> None:
     assert json.dumps(service()) == json.dumps(service())
-
-
-def test_a_schedule_changes_bounds_and_nothing_that_would_start_a_replica_again() -> None:
-    made = parts(ray_clock.clock, with_ray())
-    [patches] = objects(made, "ConfigMap")
-    read = YAML(typ="safe", pure=True).load
-    start, end = (read(read(patches["data"][f"{when}.json"])["spec"]["serveConfigV2"]) for when in ("start", "end"))
-    assert end == serve(with_ray())
-    [raised] = start["applications"][0].pop("deployments")
-    assert start == end
-    assert raised["name"] == "LLMServer:llama-8b"
-    assert (raised["autoscaling_config"]["min_replicas"], raised["autoscaling_config"]["max_replicas"]) == (3, 4)
-
-
-def test_the_clock_may_change_this_one_rayservice_only() -> None:
-    made = parts(ray_clock.clock, with_ray())
-    [role] = objects(made, "Role")
-    assert [rule["resourceNames"] for rule in role["rules"]] == [["chat-ray"]]
-    jobs = {each["metadata"]["name"]: each["spec"] for each in objects(made, "CronJob")}
-    assert jobs["chat-clock-start"]["timeZone"] == jobs["chat-clock-end"]["timeZone"] == "Europe/Berlin"
-    assert jobs["chat-clock-end"]["schedule"] == "0 20 * * 1-5"
-    assert "clock-api-0" in {flow.name for flow in flows(built(target="kuberay"))}
