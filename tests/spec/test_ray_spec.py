@@ -116,6 +116,15 @@ def test_nodes_of_a_joined_cluster_fetch_the_weights_themselves(write: Write) ->
     assert list(fetched_here(load(write(GPU)))) == ["a"]
 
 
+def test_a_folder_is_one_that_the_nodes_of_a_joined_cluster_have(write: Write) -> None:
+    path = write(CPU + JOINED)
+    layout = Layout.beside(path)
+    layout.make()
+    assert list(fetched_here(load(path))) == ["a"]
+    engines(load(path), layout, {"a": Path("/w/demo")})
+    assert '"model_source": "/w/demo"' in (layout.ray / "serve.json").read_text()
+
+
 def test_a_joined_cluster_is_left_as_it_is(write: Write) -> None:
     """One process here; nothing of the cluster's own proxies is changed; the gateway calls where it was told."""
     path = write(GPU + JOINED.replace("}", ", token_env: RAY_CLUSTER_TOKEN}"))

@@ -66,7 +66,7 @@ def ray_workers(spec: Spec, layout: Layout, folders: Mapping[str, Path]) -> tupl
         shutil.rmtree(left)
     if ray.address and ray.serve_url:
         (port,) = free_ports(1)
-        config = configuration(spec, {}, Http(host="0.0.0.0", port=8000))  # noqa: S104 - in the cluster's own network
+        config = configuration(spec, folders, Http(host="0.0.0.0", port=8000))  # noqa: S104 - in the cluster's own network
         del config["proxy_location"], config["http_options"]  # the cluster's own
         settings = Settings(ray.address, port, spec.name, config, token_env=ray.token_env or "")
         return [keeper(settings, layout, timeout_s)], ray.serve_url
