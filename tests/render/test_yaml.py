@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml as pyyaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -87,6 +87,7 @@ PLAIN = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=6), PLAIN, max_size=5))
 def test_any_plain_value_is_read_back(value: dict[str, Any]) -> None:
     assert read_by_both(yaml.dump_all([value])) == (value or {})
