@@ -10,6 +10,7 @@ import pytest
 
 from fairlead.batch.ray_engine import RayDataEngine, answer_of
 from fairlead.engine.ray.commands import Joined
+from fairlead.engine.ray.data_worker import answer
 from fairlead.errors import UserError
 from fairlead.store.batch_rows import Answer, Row
 
@@ -33,9 +34,17 @@ RESULTS = {
 }
 
 
-@pytest.mark.parametrize(("result", "answer"), RESULTS.values(), ids=RESULTS)
-def test_a_result_is_an_answer(result: dict[str, object], answer: Answer) -> None:
-    assert answer_of(result) == answer
+@pytest.mark.parametrize(("result", "expected"), RESULTS.values(), ids=RESULTS)
+def test_a_result_is_an_answer(result: dict[str, object], expected: Answer) -> None:
+    assert answer_of(result) == expected
+
+
+def test_an_answer_has_no_keys_of_an_error_nor_the_other_way_round() -> None:
+    """Rows of one block have all keys that any of them has."""
+    good = {"custom_id": "a", "body": "{}", "choices": [{"index": 0}], "usage": None, "error": None, "__index": 1}
+    bad = {"custom_id": "b", "body": "{}", "choices": None, "usage": None, "error": {"message": "no", "code": 400}}
+    assert json.loads(answer(good)) == {"choices": [{"index": 0}], "usage": None}
+    assert json.loads(answer(bad)) == {"error": {"message": "no", "code": 400}}
 
 
 def test_what_ray_does_not_serve_is_told_row_by_row(tmp_path: Path) -> None:

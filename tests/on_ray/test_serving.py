@@ -164,9 +164,8 @@ def test_ray_data_says_what_is_wrong_with_a_row(fleet: Service) -> None:
     done = command(fleet.folder, "batch", "run", "wrong.jsonl", "right.jsonl", "--engine", "ray", "--json")
     assert done.returncode == 1, done.stderr
     assert list(answers(fleet.folder / "right.jsonl")) == [good["custom_id"]]
-    errors = {
-        line["custom_id"]: json.dumps(line) for line in map(json.loads, (fleet.folder / "right.errors.jsonl").open())
-    }
+    lines = (fleet.folder / "right.errors.jsonl").read_text().splitlines()
+    errors = {json.loads(line)["custom_id"]: line for line in lines}
     assert "temperature" in errors[hot["custom_id"]]
     assert "no-such-model" in errors[far["custom_id"]]
     assert "/v1/embeddings" in errors[other["custom_id"]]

@@ -62,9 +62,11 @@ def request_class(method: str) -> type:
 
 
 def answer(row: dict[str, Any]) -> str:
-    """What the engine said, as text again."""
+    """What the engine said, as text again: an answer or an error, without the other's keys, which Arrow adds."""
     mine = {"custom_id", "body", "method", "dtype", "request_kwargs", "request_id", "batch_uuid", "time_taken"}
-    return json.dumps({key: plain(value) for key, value in row.items() if key not in mine and not key.startswith("__")})
+    said = {key: plain(value) for key, value in row.items() if key not in mine and not key.startswith("__")}
+    error = said.pop("error", None)
+    return json.dumps({"error": error} if error else said)
 
 
 def plain(value: Any) -> Any:
