@@ -67,6 +67,9 @@ lock: $(VENV)/bin/uv ## pin the newest versions that pyproject.toml allows
 	@for extra in "" "--group dev"; do \
 	  $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade \
 	    --extra local $$extra pyproject.toml -o requirements$${extra:+-dev}.lock; done
+	@for judge in linters checkov; do \
+	  $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade \
+	    tools/oracles/$$judge.in -o tools/oracles/$$judge.lock; done
 
 clean: ## remove the environment and every cache
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache
