@@ -13,6 +13,7 @@ import json
 import sys
 from typing import Any, get_args
 
+import ray
 import vllm
 from pydantic import BaseModel
 from ray.llm._internal.common.placement import PlacementGroupConfig
@@ -21,8 +22,6 @@ from ray.serve.llm import LLMConfig, LLMServingArgs, ModelLoadingConfig
 from ray.serve.schema import DeploymentSchema, ServeDeploySchema
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.entrypoints.launchers.cli_args import FrontendArgs
-
-import ray
 
 ROOTS = (ServeDeploySchema, LLMServingArgs, LLMConfig)
 # Ray types these as free dictionaries, and reads them by these models later on.
