@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from fairlead.signals.ray import RAY
 from fairlead.spec.load import resolve
 
 from .. import plans
-from ..oracles import judge, verdict
+from ..oracles import judge, program, verdict
 
 RUNBOOKS = Path(__file__).parents[3] / "docs" / "runbooks"
 RECEIVERS = """
@@ -100,6 +101,14 @@ def test_every_alert_has_an_example_with_series_and_a_runbook() -> None:
 
 def test_amtool_takes_the_receivers(folder: Path) -> None:
     judge("amtool", folder / FOLDER)
+
+
+@pytest.mark.parametrize(("severity", "receiver"), [("page", "pages"), ("ticket", "tickets")])
+def test_alertmanager_itself_routes_by_severity(folder: Path, severity: str, receiver: str) -> None:
+    config = folder / FOLDER / "alertmanager.yaml"
+    argv = [program("amtool"), "config", "routes", "test", f"--config.file={config}", f"severity={severity}"]
+    routed = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert routed.stdout.strip() == receiver
 
 
 def test_pages_and_tickets_reach_who_is_named() -> None:
