@@ -66,7 +66,11 @@ def test_what_we_render_has_no_error(target: str, tmp_path: Path) -> None:
 
 
 def test_our_examples_have_no_error() -> None:
-    assert [each for each in lint(files([EXAMPLES])).findings if each.severity == "error"] == []
+    """All but `legacy`, which is there to be wrong: `test_legacy.py` holds what is said of it."""
+    ours = [folder for folder in sorted(EXAMPLES.iterdir()) if folder.name != "legacy"]
+    told = lint(files(ours))
+    assert told.documents > 100
+    assert [each for each in told.findings if each.severity == "error"] == []
 
 
 def test_the_good_objects_have_no_error() -> None:
