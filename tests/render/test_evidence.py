@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.render.evidence import EVIDENCE, FILE, NONE, lines
+from fairlead.render.evidence import EVIDENCE, FILE, NONE, behind
 from fairlead.render.targets import TARGETS
 
 from .planned import NAMES, rendered
@@ -30,14 +30,23 @@ def test_every_claim_is_about_a_file_that_is_rendered() -> None:
 
 
 def test_what_nothing_stands_behind_is_known() -> None:
-    without = {path for path in paths() - {FILE} if [NONE.how] == [line.split(" | ")[2] for line in lines(path)]}
+    without = {path for path in paths() - {FILE} if list(behind(path)) == [NONE]}
     assert {path for path in without if not re.fullmatch(ASSERTED, path)} == set()
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_table_has_a_line_for_every_file(target: str) -> None:
     texts = rendered("production", target).texts
-    listed = set(
-        re.findall(r"^\| (\S+) \| (?:executed|simulated|schema-checked|asserted) \|", texts[FILE], re.MULTILINE)
+    files, _, claims = texts[FILE].partition("| evidence | how |")
+    listed = dict(
+        re.findall(r"^\| (\S+) \| ((?:executed|simulated|schema-checked|asserted): .*) \|$", files, re.MULTILINE)
     )
-    assert listed == texts.keys() - {FILE}
+    assert listed.keys() == texts.keys() - {FILE}
+    assert all(f"\n| {each} |" in claims for kinds in listed.values() for each in kinds.split(", "))
+
+
+def test_no_file_is_called_executed_that_no_program_ran() -> None:
+    """What only a model of ours or a schema looked at: pages, Terraform, pipelines, charts, scripts."""
+    never = r"[A-Z]+\.md|(terraform|chart|argocd|delivery|charts|triton)/.*"
+    found = {path for path in paths() for each in behind(path) if each.kind == "executed"}
+    assert {path for path in found if re.fullmatch(never, path)} == set()

@@ -1,7 +1,7 @@
 """What stands behind each rendered file: executed, simulated, schema-checked or asserted, and which test shows it.
 
-`executed`: run by the program that it is for. `simulated`: by a model of ours of that program. `schema-checked`: by its
-vendor's schema or linter. `asserted`: by nothing but our word.
+`executed`: run by the program that it is for. `simulated`: run by a stand-in for that program, or a model of it.
+`schema-checked`: by its vendor's schema, or by a linter of its language. `asserted`: by nothing but our word.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ Kind = Literal["executed", "simulated", "schema-checked", "asserted"]
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """For files whose path matches `paths`: the kind, how it came about, and the test that repeats it."""
+    """For files whose path matches `paths`: the kind, its name, how it came about, and the test that repeats it."""
 
+    name: str
     paths: str
     kind: Kind
     how: str
@@ -26,103 +27,182 @@ class Evidence:
 
 
 def evidence(paths: Iterable[str]) -> str:
-    """EVIDENCE.md: a table of every file with all that stands behind it."""
-    head = "| file | evidence | how | repeated by |\n|---|---|---|---|\n"
-    rows = (line for path in sorted(paths) for line in lines(path))
-    return f"# What stands behind each file\n\n{__doc__.partition(chr(10))[2].strip()}\n\n{head}{''.join(rows)}"
+    """EVIDENCE.md: a table of every file with all that stands behind it, and one of what each of these is."""
+    listed = sorted(paths)
+    used = {each for path in listed for each in behind(path)}
+    files = "".join(
+        f"| {path} | {', '.join(f'{each.kind}: {each.name}' for each in behind(path))} |\n" for path in listed
+    )
+    claims = "".join(claim(each) for each in (*EVIDENCE, NONE) if each in used)
+    return (
+        f"# What stands behind each file\n\n{__doc__.partition(chr(10))[2].strip()}\n\n"
+        f"| file | evidence |\n|---|---|\n{files}\n"
+        f"| evidence | how | repeated by |\n|---|---|---|\n{claims}"
+    )
 
 
-def lines(path: str) -> Iterator[str]:
-    """A line of the table for each kind of evidence of a file; what no test looks at is asserted."""
+def behind(path: str) -> Iterator[Evidence]:
+    """All that stands behind a file; what no test looks at is asserted."""
     found = [each for each in EVIDENCE if re.fullmatch(each.paths, path)]
-    for each in found or [NONE]:
-        yield f"| {path} | {each.kind} | {each.how} | {each.test} |\n"
+    yield from found or [NONE]
 
 
-NONE = Evidence("", "asserted", "no judge for files of its kind", "-")
+def claim(each: Evidence) -> str:
+    """Its line of the second table."""
+    return f"| {each.kind}: {each.name} | {each.how} | {each.test} |\n"
+
+
+NONE = Evidence("no judge", "", "asserted", "nothing here knows files of its kind", "-")
 _EXAMPLES = "tests/render/test_examples_rendered.py"
+_CHART = "tests/render/test_chart.py"
 _MONITORING = "tests/render/monitoring/test_monitoring.py"
 _PIPELINES = "tests/render/test_pipelines.py"
 _TERRAFORM = "tests/render/test_terraform.py"
 
 EVIDENCE = (
     Evidence(
+        "schemas",
         r"manifests/(?!kustomization).*\.yaml",
         "schema-checked",
-        "custom kinds by their CRDs with CEL, core kinds by the API's strict schema; references over all objects",
+        "custom kinds by their CRDs with CEL, core kinds by the API's strict schema, references by rules "
+        "written from Kubernetes' documentation; no API server, webhook or operator saw them",
         _EXAMPLES,
     ),
-    Evidence(r"manifests/kustomization\.yaml", "executed", "kubectl kustomize", _EXAMPLES),
+    Evidence("kustomize", r"manifests/kustomization\.yaml", "executed", "kubectl kustomize built it", _EXAMPLES),
     Evidence(
+        "gateway.json",
         r"manifests/gateway\.yaml",
         "executed",
-        "the real gateway started with its gateway.json before two engines, and answered",
+        "its `gateway.json`, with other addresses, ran the real gateway, which answered for two engines; "
+        "the other objects of the file had no part in it",
         "tests/render/test_live.py",
     ),
     Evidence(
-        r"manifests/(engine-.*|gateway|rayservice|inference-gateway)\.yaml",
+        "placement",
+        r"manifests/(engine-.*|gateway|rayservice|inference-gateway|clock)\.yaml|NODES\.md",
         "simulated",
-        "every pod placed on the nodes that Terraform makes",
-        "tests/render/test_schedule_pods.py",
+        "by a model of the scheduler, every pod fits the nodes of the plan's pools; no preferences, spreading, quotas",
+        _EXAMPLES,
     ),
     Evidence(
-        r"manifests/network\.yaml",
+        "reach",
+        r"manifests/network\.yaml|NETWORK\.md",
         "simulated",
-        "each connection that is needed is let through, and no other",
-        "tests/render/test_reach.py",
+        "by a model of policies, each connection that is needed is let through, and no other; no packet was sent",
+        _EXAMPLES,
     ),
     Evidence(
+        "serveConfigV2",
         r"manifests/rayservice\.yaml",
         "schema-checked",
-        "serveConfigV2 by Ray's own models, with unknown keys refused",
+        "by Ray's own models, with unknown keys refused; Ray did not serve it",
         "tests/render/engines/test_kuberay.py",
     ),
     Evidence(
+        "promtool",
         r"monitoring/.*\.(rules|test)\.yaml",
         "executed",
-        "promtool: each alert fires on its series and resolves",
+        "by promtool on made-up series: each alert fires and resolves",
         _MONITORING,
     ),
-    Evidence(r"monitoring/alertmanager\.yaml", "executed", "amtool check-config, and routes", _MONITORING),
     Evidence(
-        r"monitoring/dashboards/.*\.json",
+        "amtool",
+        r"monitoring/alertmanager\.yaml",
         "executed",
-        "on a real Prometheus that scraped the laptop's service, every query that this can feed returned data",
+        "amtool read it, and said to whom each severity goes; nothing was sent",
+        _MONITORING,
+    ),
+    Evidence(
+        "queries",
+        r"monitoring/dashboards/(service|engines)\.json",
+        "executed",
+        "the queries alone: those that a laptop can feed returned data on a Prometheus that scraped it",
         "tests/render/monitoring/test_panels_live.py",
     ),
     Evidence(
+        "no Grafana",
+        r"monitoring/dashboards/.*\.json",
+        "asserted",
+        "made with Grafana's own library, and every metric is in our table of signals; no Grafana drew it",
+        _MONITORING,
+    ),
+    Evidence(
+        "terraform",
         r"terraform/.*\.(tf|tfvars\.json)",
-        "executed",
-        "terraform validate and plan with the providers' schemas; no cloud was asked",
+        "schema-checked",
+        "the real terraform validated and planned it with derived schemas of the providers, of GKE's cluster without "
+        "what stands in its blocks, and with placeholders for what a cloud says; no provider or cloud was asked",
         _TERRAFORM,
     ),
-    Evidence(r"terraform/backend\.json", "asserted", "it names the bucket that terraform/state makes", _TERRAFORM),
     Evidence(
+        "backend", r"terraform/backend\.json", "asserted", "it names the bucket that terraform/state makes", _TERRAFORM
+    ),
+    Evidence(
+        "scripts",
         r"delivery/scripts/.*\.sh",
-        "executed",
-        "run against a stand-in for kubectl and a service that answers, does not, or does not come up; shellcheck",
+        "simulated",
+        "a shell ran them against stand-ins for kubectl and for a service that answers, does not, does not come up",
         "tests/render/test_deploy_script.py",
     ),
-    Evidence(r"delivery/\.github/workflows/.*", "schema-checked", "GitHub's schema, actionlint and zizmor", _PIPELINES),
-    Evidence(r"delivery/Jenkinsfile", "schema-checked", "parsed and linted as Groovy", _PIPELINES),
+    Evidence("shellcheck", r"delivery/scripts/.*\.sh", "schema-checked", "shellcheck", _PIPELINES),
     Evidence(
-        r"delivery/images/.*",
-        "asserted",
-        "hadolint finds nothing; built nowhere, as there was no container engine",
+        "workflows",
+        r"delivery/\.github/workflows/.*",
+        "schema-checked",
+        "GitHub's schema, actionlint and zizmor; no runner ran them",
         _PIPELINES,
     ),
-    Evidence(r"delivery/stage\.env", "asserted", "its values are those of the manifests", _PIPELINES),
     Evidence(
-        r"chart/.*",
-        "simulated",
-        "its templates, evaluated by a page of our own, are the manifests; there was no helm",
-        "tests/render/test_chart.py",
+        "pipeline",
+        r"delivery/Jenkinsfile",
+        "schema-checked",
+        "parsed and linted as Groovy; no Jenkins ran it",
+        _PIPELINES,
     ),
-    Evidence(r"argocd/.*", "asserted", "it names the folder of the manifests", "tests/render/test_chart.py"),
     Evidence(
-        r"(NODES|NETWORK|PROVENANCE)\.md",
-        "executed",
-        "worked out of the files beside it",
+        "hadolint",
+        r"delivery/images/.*Dockerfile",
+        "schema-checked",
+        "hadolint; built nowhere, as there was no container engine",
+        _PIPELINES,
+    ),
+    Evidence(
+        "build context",
+        r"delivery/images/.*\.dockerignore",
+        "asserted",
+        "it leaves in what the Dockerfile copies",
+        _PIPELINES,
+    ),
+    Evidence("stage", r"delivery/stage\.env", "asserted", "its values are those of the manifests", _PIPELINES),
+    Evidence(
+        "templates",
+        r"chart/(templates/(?!0-namespace).*|values\.yaml)",
+        "simulated",
+        "evaluated by a page of our own, with these values, they are the manifests; there was no helm",
+        _CHART,
+    ),
+    Evidence(
+        "values' schema",
+        r"chart/values(\.schema\.json|\.yaml)",
+        "schema-checked",
+        "the schema, read by a JSON Schema library, takes these values and no other keys",
+        _CHART,
+    ),
+    Evidence(
+        "no helm",
+        r"chart/(Chart\.yaml|templates/0-namespace\.yaml)",
+        "asserted",
+        "there was no helm to read it",
+        _CHART,
+    ),
+    Evidence(
+        "application", r"argocd/.*", "asserted", "it names the folder of the manifests; no Argo CD read it", _CHART
+    ),
+    Evidence(
+        "origins",
+        r"PROVENANCE\.md",
+        "asserted",
+        "each renderer notes what it made an object of; that the part has this line is tested",
         "tests/render/test_rendering.py",
     ),
 )
