@@ -144,14 +144,14 @@ def steps(app: App, secret: str, folder: Path) -> Iterator[Step]:
     head, body, now = read_head(block), decode(raw), time.time()
     caller = caller_of(app.tables, head, now, None)
     route = route_of(app.tables, caller, "chat", body.model)
-    model = route.model
+    model, said = route.model, route.model.engine_headers
     replica, request_id = model.replicas[0], app.new_request_id()
     usage = Usage(now, request_id.decode(), "t", "k", "m0", "m0", "chat", 200, 256, 0, 64, None, 12.5, False)
     yield Step("read: the request's head", lambda: read_head(block))
     yield Step("who: operation and key", lambda: (operation_of(head), caller_of(app.tables, head, now, None)))
     yield Step("may they: body fields and route", lambda: route_of(app.tables, caller, "chat", decode(raw).model))
     yield Step("where: pick one of 8 replicas", lambda: pick(model.replicas, 3, ()))
-    yield Step("send: the engine's head", lambda: request_head(model, replica, "chat", len(raw), request_id))
+    yield Step("send: the engine's head", lambda: request_head(replica, "chat", said, len(raw), request_id))
     yield Step("answer: the engine's head", lambda: parse_head(ANSWER_HEAD[:-4]))
     yield Step("answer: usage in the body", lambda: usage_of(ANSWER_BODY))
     yield Step("account: encode the record", lambda: encode(usage))

@@ -17,7 +17,7 @@ from fairlead.gateway.batches_paths import is_batches
 from fairlead.gateway.config import BATCH, OPERATIONS
 from fairlead.gateway.desk import MODELS, MODELS_PATH
 from fairlead.gateway.desk import OPERATIONS as DESK_OPERATIONS
-from fairlead.gateway.head import Head, Refused
+from fairlead.gateway.head import PRIORITY, Head, Refused
 from fairlead.gateway.length import without_length
 from fairlead.gateway.tables import Caller, RouteTable, Tables
 from fairlead.store.keys import ID_LENGTH, PREFIX, hash_of
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ONE_REQUEST = frozenset((b"x-request-id", b"expect", b"idempotency-key"))  # fields that make a head one request's own
 REMEMBERED_HEADS = 2048
+PATIENT = b"batch"  # what x-fairlead-priority says of a request that may wait; nobody can ask for more than its turn
 _PREFIX = PREFIX.encode()
 _ID_START = len(PREFIX)
 _ID_END = _ID_START + ID_LENGTH
@@ -42,17 +43,19 @@ class KeysPending(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A head that was let in: what it wants, and who asks."""
+    """A head that was let in: what it wants, and who asks. `patient`: it may wait behind those in a hurry."""
 
     head: Head
     operation: str
     caller: Caller
+    patient: bool = False
 
 
 def admit(tables: Tables, head: Head, wall_now: float, tokens: Tokens | None = None) -> Admitted:
     """Let a head in. Raises Refused (401, 404, 405; by token also 403, 503) and KeysPending."""
     operation = operation_of(head)
-    return Admitted(head, operation, caller_of(tables, head, wall_now, tokens))
+    patient = head.fields.get(PRIORITY) == PATIENT
+    return Admitted(head, operation, caller_of(tables, head, wall_now, tokens), patient)
 
 
 class Heads:

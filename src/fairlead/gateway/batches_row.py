@@ -24,10 +24,7 @@ if TYPE_CHECKING:
     from fairlead.gateway.exchange import Exchange
 
 FOREVER = float("inf")
-HEADS = {
-    path.decode(): read_head(b"POST %b HTTP/1.1\r\nhost: batch\r\nx-fairlead-priority: batch\r\n\r\n" % path)
-    for path in OPERATIONS
-}
+HEADS = {path.decode(): read_head(b"POST %b HTTP/1.1\r\nhost: batch\r\n\r\n" % path) for path in OPERATIONS}
 TOLD = (b"retry-after", b"x-should-retry")
 Reply = tuple[Answer, Mapping[bytes, bytes]]
 
@@ -46,7 +43,7 @@ async def ask(app: App, batch: Batch, row: Row) -> Reply:
     """What the row is answered, and the fields of the answer that say whether to ask again."""
     client = RowClient(app)
     request_id = app.new_request_id()
-    admitted = Admitted(HEADS[row.url], operation_of(row.url), caller_of(app, batch))
+    admitted = Admitted(HEADS[row.url], operation_of(row.url), caller_of(app, batch), patient=True)
     try:
         found = enter(app, cast("ClientConnection", client), admitted, row.body, request_id)
     except Refused as refused:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -80,6 +81,16 @@ class Retry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     budget: float = 0.1
 
 
+Objective = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?\Z")]
+
+
+class Objectives(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """InferenceObjectives of llm-d, by name: of requests in a hurry, and of those that may wait."""
+
+    interactive: Objective
+    batch: Objective
+
+
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a model is served. `api_key_env` names the variable that holds the engine's key; "" for none."""
 
@@ -93,6 +104,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exact_prompts: bool = False  # ask the engine's tokenizer what a prompt has, where limits or budgets hold
     ttft_promise_s: float = 0.0  # a bucket of TTFT ends there; 0 where nothing is promised
     shown: tuple[str, ...] = ()  # the upstreams as they are shown, where they come from variables
+    objectives: Objectives | None = None  # said to who picks an engine; None where the upstreams are engines
 
 
 class Batches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -78,7 +78,7 @@ class Counting:
 
     def _send(self, connection: UpstreamConnection) -> None:
         self._upstream = connection
-        head = request_head(self._model, connection.replica, TOKENIZE, len(self._payload), b"count")
+        head = request_head(connection.replica, TOKENIZE, self._model.engine_headers, len(self._payload), b"count")
         connection.send(self, head, self._payload)
 
     # -- what the engine says ---------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from fairlead.gateway.admission import Admitted, route_of
 from fairlead.gateway.body import UNREADABLE, Body, choices, decode, most_completion
 from fairlead.gateway.counting import Counting
 from fairlead.gateway.exchange import Exchange
-from fairlead.gateway.head import PRIORITY, Refused
+from fairlead.gateway.head import Refused
 from fairlead.gateway.once import Recorder
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     # request's id, and when it was whole; a plain tuple, since one is made for each request
     Asked = tuple[ClientConnection | Recorder, Recorder | None, Admitted, RouteTable, bytes, Body, bytes, float]
 
-PATIENT = b"batch"  # what x-fairlead-priority says of a request that may wait; nobody can ask for more than its turn
 IDEMPOTENCY_KEY = b"idempotency-key"
 GENERATES_NOTHING = "embeddings"
 COUNTED = frozenset({"chat", "completions"})  # what an engine's /tokenize understands
@@ -74,7 +73,7 @@ def exchange_of(app: App, asked: Asked, prompt: int | None) -> Exchange:
             started=now,
             admission=admission,
         )
-        if app.rooms and admitted.head.fields.get(PRIORITY) == PATIENT:
+        if admitted.patient:
             exchange.patient = True
         return exchange
     except (Refused, *UNREADABLE):

@@ -14,8 +14,9 @@ from fairlead.gateway.head import Refused
 from fairlead.gateway.relay import Dechunker, EventRelay, Head, Malformed, Tokens, usage_of
 from fairlead.gateway.tables import Caller, RouteTable, request_head
 from fairlead.gateway.upstream import Replica, UpstreamConnection
+from fairlead.gateway.used import NOTHING, estimate
 from fairlead.policy.balance import pick
-from fairlead.policy.estimate import learned, prompt_tokens
+from fairlead.policy.estimate import learned
 from fairlead.store.usage import Usage
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Exchange:
     """
 
     turn: Turn | None = None
-    patient = False  # waits behind those that are in a hurry, where tenants share the model
+    patient = False  # waits behind those that are in a hurry: here where tenants share the model, and at a picker
     _events: EventRelay | None = None
     _dechunker: Dechunker | None = None
     _upstream: UpstreamConnection | None = None
@@ -90,7 +91,9 @@ class Exchange:
             self.start()
             return
         now = app.wall()
-        room.enter(self, app.consumption.entry(self.caller, self.admission, now, patient=self.patient), now)
+        entry = app.consumption.entry(self.caller, self.admission, now, patient=self.patient)
+        self.patient = entry.batch  # its role may be one of those that wait
+        room.enter(self, entry, now)
 
     def start(self) -> None:
         """Send the request to the replica with the least work, or refuse."""
@@ -122,8 +125,10 @@ class Exchange:
 
     def _send(self, connection: UpstreamConnection) -> None:
         self._upstream = connection
-        head = request_head(self._route.model, connection.replica, self._operation, len(self._payload), self.request_id)
-        connection.send(self, head, self._payload)
+        model, payload = self._route.model, self._payload
+        headers = model.batch_headers if self.patient else model.engine_headers
+        head = request_head(connection.replica, self._operation, headers, len(payload), self.request_id)
+        connection.send(self, head, payload)
 
     # -- what the engine says ---------------------------------------------------------------------------------------
 
@@ -176,7 +181,7 @@ class Exchange:
             self._end_by_close(head)
         elif unused and not self._stale_retry and self._replica is not None:
             self._stale_retry = True  # a kept connection that the engine had closed: nothing was sent, ask again
-            self._leave_replica()
+            self._release(keep=False)
             self.start()
         elif head is not None or not self._try_another():
             self._fail(answers.ENGINE_LOST)
@@ -263,7 +268,7 @@ class Exchange:
             return
         if self._connecting is not None:
             self._connecting.cancel()
-        self._leave_replica()
+        self._release(keep=False)
         if not self._accounted:
             self._account(CLIENT_LEFT, None, reached=self.turn is None or not self.turn.entry.waiting)
 
@@ -295,14 +300,14 @@ class Exchange:
             return False
         app.retry_budget = budget
         app.accounting.counters.retries[model.name] += 1
-        self._leave_replica()
+        self._release(keep=False)
         self._tried = tried
         self.start()
         return True
 
     def _fail(self, refusal: Refusal) -> None:
         """End with an error: a clean one before the first byte, an error event behind it."""
-        self._leave_replica()
+        self._release(keep=False)
         if not self._answering:
             self._refuse(refusal)
             return
@@ -331,11 +336,8 @@ class Exchange:
         self._client.send(answers.refuse(refusal, self.request_id, extra, close=self._client.must_close()))
         self._client.answered()
 
-    def _leave_replica(self) -> None:
-        """Let go of the replica and drop the connection."""
-        self._release(keep=False)
-
     def _release(self, *, keep: bool) -> None:
+        """Let go of the replica; keep the connection for the next request, or drop it."""
         upstream, self._upstream = self._upstream, None
         replica, self._replica = self._replica, None
         if replica is not None:
@@ -354,20 +356,17 @@ class Exchange:
         self._accounted = True
         model, app = self._route.model, self._app
         now = app.now()
+        wall_now = app.wall_offset + now
         estimated = usage is None and reached and status in {200, CLIENT_LEFT, 502, 504}
         if usage is not None:
-            prompt, cached, completion = usage.prompt, usage.cached, usage.completion
-            model.bytes_per_token = learned(model.bytes_per_token, self._request_bytes, prompt)
+            model.bytes_per_token = learned(model.bytes_per_token, self._request_bytes, usage.prompt)
         elif estimated:
-            head, events = self._answer_head, self._events
-            told = head.prompt_tokens if head is not None else None
-            prompt = told if told is not None else prompt_tokens(self._request_bytes, model.bytes_per_token)
-            cached, completion = 0, events.generated(self._operation) if events is not None else 0
+            usage = estimate(model, self._operation, self._request_bytes, head=self._answer_head, events=self._events)
         else:
-            prompt = cached = completion = 0
-        cost = self._settle(prompt, cached, completion, now) if self.admission is not None else 0
+            usage = NOTHING
+        cost = self._settle(usage, wall_now) if self.admission is not None else 0
         record = Usage(
-            app.wall_offset + now,
+            wall_now,
             self.request_id.decode(),
             self.caller.tenant,
             self.caller.key_id,
@@ -375,9 +374,9 @@ class Exchange:
             model.name,
             self._operation,
             status,
-            prompt,
-            cached,
-            completion,
+            usage.prompt,
+            usage.cached,
+            usage.completion,
             self._ttft_ms,
             (now - self._started) * 1e3,
             estimated,
@@ -391,10 +390,9 @@ class Exchange:
             if status == 200:
                 raise
 
-    def _settle(self, prompt: int, cached: int, completion: int, now: float) -> int:
+    def _settle(self, usage: Tokens, wall_now: float) -> int:
         """Give back what was held; what it cost in billionths."""
         assert self.admission is not None
-        wall_now = self._app.wall_offset + now
         if self.turn is not None:
-            self.turn.end(prompt, completion, wall_now)
-        return self.admission.settle(prompt, cached, completion, wall_now)
+            self.turn.end(usage.prompt, usage.completion, wall_now)
+        return self.admission.settle(usage.prompt, usage.cached, usage.completion, wall_now)

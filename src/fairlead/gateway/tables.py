@@ -9,7 +9,7 @@ import msgspec
 
 from fairlead.gateway import answers
 from fairlead.gateway.answers import Refusal
-from fairlead.gateway.config import OPERATIONS, Config
+from fairlead.gateway.config import OPERATIONS, Config, Objectives
 from fairlead.gateway.upstream import Replica
 from fairlead.store.contract import KnownKeys
 from fairlead.store.keys import Freshness, Key
@@ -18,19 +18,26 @@ REQUEST_HEAD = (
     b"POST %b%b HTTP/1.1\r\nhost: %b\r\ncontent-type: application/json\r\n%b"
     b"content-length: %d\r\nx-request-id: %b\r\n\r\n"
 )
+OBJECTIVE = b"x-llm-d-inference-objective: %b\r\n"
+"""What llm-d's endpoint picker reads a request's priority from (llm-d-router 0.10, pkg/epp/metadata/consts.go). Heads
+are made here and never passed on, so no caller can say it."""
 TOKENIZE = "tokenize"  # nothing that callers ask for
 PATHS = {**{operation: path for path, operation in OPERATIONS.items()}, TOKENIZE: b"/tokenize"}
 
 
 @dataclass(slots=True)
 class ModelTable:
-    """A model: its replicas, what it can do, and the learned size of a token (bytes of request per prompt token)."""
+    """A model: its replicas, what it can do, and the learned size of a token (bytes of request per prompt token).
+
+    `engine_headers` are those of a request in a hurry, `batch_headers` those of one that may wait.
+    """
 
     name: str
     upstream_model: str
     operations: frozenset[str]
     replicas: tuple[Replica, ...]
     engine_headers: bytes
+    batch_headers: bytes
     turn: int = 0
     bytes_per_token: float = 4.0  # a usual figure for English text; follows what the engine reports
     exact_prompts: bool = False  # the engine's tokenizer counts them before a call
@@ -82,7 +89,7 @@ def build(config: Config, replicas: Mapping[str, Replica], engine_keys: Mapping[
             model.upstream_model,
             frozenset(model.operations),
             tuple(replicas[url] for url in model.upstreams),
-            f"authorization: Bearer {engine_keys[name]}\r\n".encode() if name in engine_keys else b"",
+            *headers(engine_keys.get(name, ""), model.objectives),
             exact_prompts=model.exact_prompts,
         )
         for name, model in config.models.items()
@@ -92,6 +99,14 @@ def build(config: Config, replicas: Mapping[str, Replica], engine_keys: Mapping[
     tables.rights = {role: allowed(tables, role) for role in config.roles}
     tables.bodies = {role: models_body(visible(rights)) for role, rights in tables.rights.items()}
     return tables
+
+
+def headers(engine_key: str, objectives: Objectives | None) -> tuple[bytes, bytes]:
+    """What a model's requests say beyond their body: in a hurry, and not."""
+    key = f"authorization: Bearer {engine_key}\r\n".encode() if engine_key else b""
+    if objectives is None:
+        return key, key
+    return key + OBJECTIVE % objectives.interactive.encode(), key + OBJECTIVE % objectives.batch.encode()
 
 
 def take_up(tables: Tables, known: KnownKeys, now: float) -> None:
@@ -156,13 +171,13 @@ def model_entry(name: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "fairlead"}
 
 
-def request_head(model: ModelTable, replica: Replica, operation: str, length: int, request_id: bytes) -> bytes:
-    """The head of the request to an engine."""
+def request_head(replica: Replica, operation: str, headers: bytes, length: int, request_id: bytes) -> bytes:
+    """The head of the request to an engine. `headers`: one of the two of the model."""
     return REQUEST_HEAD % (
         replica.base_path,
         PATHS[operation],
         replica.authority,
-        model.engine_headers,
+        headers,
         length,
         request_id,
     )

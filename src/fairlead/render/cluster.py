@@ -17,7 +17,8 @@ EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - in a pod; who may connect is the Netwo
 class Upstream:
     """The Service that a model's engines answer behind.
 
-    `path` stands before /v1; `served` is the model's name over there, "" where it is the public one.
+    `path` stands before /v1; `served` is the model's name over there, "" where it is the public one. `objectives`: the
+    InferenceObjectives of its pool, where an endpoint picker is asked, by the class of a request.
     """
 
     service: str
@@ -25,6 +26,7 @@ class Upstream:
     path: str = ""
     health_path: str = "/health"
     served: str = ""
+    objectives: Mapping[str, str] | None = None
 
     def url(self, namespace: str) -> str:
         """The base URL that /v1 is added to. The whole name of the Service: it needs no search path to be found."""
@@ -64,6 +66,7 @@ def rendered_models(spec: Spec) -> dict[str, Any]:
     return {name: model for name, model in spec.models.items() if not isinstance(model, RemoteModel)}
 
 
-def _reached(upstream: Upstream) -> dict[str, str]:
+def _reached(upstream: Upstream) -> dict[str, Any]:
     served = {"upstream_model": upstream.served} if upstream.served else {}
-    return {"health_path": upstream.health_path, **served}
+    objectives = {"objectives": dict(upstream.objectives)} if upstream.objectives else {}
+    return {"health_path": upstream.health_path, **served, **objectives}

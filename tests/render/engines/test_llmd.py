@@ -102,6 +102,24 @@ def test_together_every_plugin_is_used_and_every_used_one_is_there() -> None:
         assert used | handlers == known
 
 
+def test_the_gateway_names_the_objectives_of_the_pool() -> None:
+    """What the compiled gateway.json says is there, with a priority; those who wait come after those who do not."""
+    build = BUILDS["together"]
+    made = parts(llmd.llmd, build)
+    named_there = build.gateway["models"]["llama-8b"]["objectives"]
+    objectives = {kind: named(made, "InferenceObjective", name)["spec"] for kind, name in named_there.items()}
+    assert {each["poolRef"]["name"] for each in objectives.values()} == {LLAMA}
+    assert objectives["batch"]["priority"] < 0 < objectives["interactive"]["priority"]
+    assert "objectives" not in build.gateway["models"]["far"]
+    assert "objectives" not in built(target="vllm").gateway["models"]["llama-8b"]
+
+
+def test_the_picker_lets_requests_wait_as_long_as_the_gateway_does() -> None:
+    read = config(BUILDS["together"])
+    assert read["featureGates"] == ["flowControl"]
+    assert read["flowControl"]["defaultRequestTTL"] == f"{int(BUILDS['together'].spec.gateway.timeout)}s"
+
+
 def test_prefill_is_apart_only_where_the_file_says_so() -> None:
     assert [each["name"] for each in config(BUILDS["together"])["schedulingProfiles"]] == ["default"]
     read = config(BUILDS["apart"])

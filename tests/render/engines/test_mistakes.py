@@ -72,6 +72,11 @@ def word(path: str, old: str, new: str) -> Plant:
     return plant
 
 
+def no_gate(item: Any) -> None:
+    """Priorities without queues."""
+    item["data"]["picker.yaml"] = item["data"]["picker.yaml"].replace("- flowControl", "- other")
+
+
 def another_plugin(item: Any) -> None:
     """A scorer of another name."""
     text = item["data"]["picker.yaml"]
@@ -161,6 +166,13 @@ PLANTS: dict[Place, dict[str, Plant]] = {
     ("llm-d", "llm-d", "ConfigMap/chat-llama-8b-epp"): {
         "a plugin that is not started": another_plugin,
     },
+    ("llm-d", "objective", "InferenceObjective/chat-llama-8b-batch"): {
+        "an objective by another name": put("metadata", "name", "chat-llama-8b-slow"),
+        "an objective of no pool": put("spec.poolRef", "name", "chat-llama"),
+    },
+    ("llm-d", "objective", "ConfigMap/chat-llama-8b-epp"): {
+        "a picker that does not queue": no_gate,
+    },
     ("llm-d", "engine-port", "Deployment/chat-llama-8b"): {
         "decode at its sidecar's port": word(f"{ENGINE}.args", "--port=8200", "--port=8000"),
     },
@@ -171,7 +183,8 @@ MISTAKES = {
     for label, plant in plants.items()
 }
 ENGINE_CHECKS = {
-    "gpu-workers", "engine-port", "served-name", "remote-code", "kuberay", "kserve", "llm-d", "triton"
+    "gpu-workers", "engine-port", "served-name", "remote-code", "kuberay", "kserve", "llm-d", "objective",
+    "triton",
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from fairlead.render.checks import (
     identity,
     metrics,
     network,
+    objectives,
     operators,
     placement,
     references,
@@ -67,6 +68,7 @@ CHECKS: Mapping[str, Check] = {
     "kuberay": operators.kuberay,
     "kserve": operators.kserve,
     "llm-d": operators.llmd,
+    "objective": objectives.objectives,
     "triton": operators.triton,
 }
 

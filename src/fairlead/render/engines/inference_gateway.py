@@ -12,6 +12,7 @@ from fairlead.render import kube, names
 from fairlead.render.build import Build, Object
 from fairlead.render.cluster import Upstream
 from fairlead.render.engines.kuberay import GATEWAY_SERVICES, ISTIOD_LABEL
+from fairlead.render.engines.objectives import named
 from fairlead.render.engines.site import Site
 from fairlead.render.flows import TCP, UDP, Elsewhere, Flow, Pods, Proxies
 from fairlead.spec.types import Spec
@@ -36,7 +37,8 @@ def gateway_class(spec: Spec) -> str:
 def upstream(spec: Spec, model: str) -> Upstream:
     """The Service that the class makes for the Gateway, and the model's first step."""
     service = GATEWAY_SERVICES[gateway_class(spec)].format(name(spec))
-    return Upstream(service=service, port=PORT, path=f"/{names.slug(model)}")
+    objectives = named(names.engine(spec, model))
+    return Upstream(service=service, port=PORT, path=f"/{names.slug(model)}", objectives=objectives)
 
 
 def gateway(build: Build) -> Object:

@@ -14,6 +14,7 @@ from fairlead.render.build import Build, Object, Part
 from fairlead.render.cluster import Scaled
 from fairlead.render.engines import inference_gateway, picker, pod, room
 from fairlead.render.engines.multi_host import leader_worker_set
+from fairlead.render.engines.objectives import objectives
 from fairlead.render.engines.site import Site, file_of, sites
 from fairlead.render.engines.vllm import strategy
 from fairlead.render.flows import TCP, Elsewhere, Flow, Pods, api_server, dns, weights
@@ -45,6 +46,7 @@ def model(site: Site) -> Iterator[Object]:
     apart = disaggregation(site)
     yield from engines(site, apart)
     yield pool(site, apart)
+    yield from objectives(site, site.name, inference_gateway.POOL_GROUP)
     yield from picker.picker(site, apart)
     yield from inference_gateway.trust(site, picker.name(site))
     yield inference_gateway.route(site, site.name)

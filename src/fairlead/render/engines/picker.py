@@ -12,6 +12,7 @@ from fairlead.catalog.components import component
 from fairlead.render import kube, names, yaml
 from fairlead.render.build import Object
 from fairlead.render.engines.inference_gateway import PICKER_PORT, POOL_GROUP
+from fairlead.render.engines.objectives import PRIORITIES, flow_control, named
 from fairlead.render.engines.site import Site
 from fairlead.spec.engines import Disaggregation
 
@@ -35,6 +36,7 @@ def config(site: Site, apart: Disaggregation | None) -> Object:
         "kind": "EndpointPickerConfig",
         "plugins": plugins,
         "schedulingProfiles": [{"name": profile, "plugins": chosen} for profile, chosen in profiles.items()],
+        **flow_control(site),
     }
 
 
@@ -167,6 +169,9 @@ def chart_values(site: Site, apart: Disaggregation | None) -> dict[str, Any]:
                 "targetPorts": [{"number": names.ENGINE_PORT}],
             },
             "inferencePool": {"create": True, "failureMode": "FailClose" if apart else "FailOpen"},
+            "inferenceObjectives": [
+                {"name": name, "priority": PRIORITIES[kind]} for kind, name in named(site.name).items()
+            ],
             "epp": {
                 "replicas": 1,
                 "image": {"registry": registry, "repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"},
