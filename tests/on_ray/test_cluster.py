@@ -66,22 +66,22 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def test_a_cluster_that_runs_is_joined_and_left(cluster: Cluster, tmp_path: Path) -> None:
     """Somebody else starts Serve's proxy: here that is an empty deployment with its port."""
-    dashboard = Dashboard(cluster.dashboard_url, TOKEN)
     serve_port = free_port()
     empty = serve_config([], app="none", http=Http(host=LOOPBACK, port=serve_port, proxies="HeadOnly"))
-    dashboard.deploy({**empty, "applications": []})
     serve_url = f"http://{LOOPBACK}:{serve_port}"
     joined = f"{{address: '{cluster.dashboard_url}', serve_url: '{serve_url}', token_env: RAY_CLUSTER_TOKEN}}"
-    with (
-        service(tmp_path, {"demo": "demo:v1"}, joined, {"RAY_CLUSTER_TOKEN": TOKEN}) as running,
-        loopback_client() as client,
-    ):
-        assert [each["name"] for each in running.status()["services"]] == ["ray-serve", "gateway"]
-        assert running.chat(client, "demo").status_code == 200
-        assert list(dashboard.serve()["applications"]) == ["fleet"]
-        strangers_are_left_alone(tmp_path / "other", joined)
-        assert running.chat(client, "demo").status_code == 200
-    assert dashboard.serve()["applications"] == {}
+    with Dashboard(cluster.dashboard_url, TOKEN) as dashboard:
+        dashboard.deploy({**empty, "applications": []})
+        with (
+            service(tmp_path, {"demo": "demo:v1"}, joined, {"RAY_CLUSTER_TOKEN": TOKEN}) as running,
+            loopback_client() as client,
+        ):
+            assert [each["name"] for each in running.status()["services"]] == ["ray-serve", "gateway"]
+            assert running.chat(client, "demo").status_code == 200
+            assert list(dashboard.serve()["applications"]) == ["fleet"]
+            strangers_are_left_alone(tmp_path / "other", joined)
+            assert running.chat(client, "demo").status_code == 200
+        assert dashboard.serve()["applications"] == {}
     with pytest.raises(httpx.ConnectError):
         httpx.get(running.url, trust_env=False)
 

@@ -26,6 +26,7 @@ from fairlead.store.batch_rows import Answer, BadRow, Row, Tokens, duplicate, pa
 SYNC_EVERY_S = 1.0
 BAD_LINE = "bad-line-"  # the id of a line in the error file that has none of its own
 Charge = Callable[[str, Tokens], int]  # a public model name and tokens -> billionths of the currency
+Bill = Callable[[Path, Iterator[Row]], None]  # a run's folder and all its rows, when they are answered
 
 
 @dataclass(slots=True)
@@ -81,6 +82,7 @@ class Job:
     environ: Mapping[str, str]
     charge: Charge = lambda model, tokens: 0
     tell: Callable[[Progress], None] = lambda progress: None
+    bill: Bill = lambda folder, rows: None
 
     def run(self) -> Report:
         """Answer every row once. Raises UserError."""
@@ -94,6 +96,7 @@ class Job:
             rows = local_rows(self.source, folder, self.environ)
             with contextlib.closing(BatchOutput(folder)) as out:
                 report = self._answer(rows, out, folder)
+            self.bill(folder, unanswered(rows, set()))
             publish(out.results, self.output, self.environ)
             if report.errors:
                 publish(out.errors, report.errors, self.environ)

@@ -1,4 +1,4 @@
-"""Rows through the models that Ray Serve runs, by Ray Data, past the gateway: no limits, no budgets, no ledger.
+"""Rows through the models that Ray Serve runs, by Ray Data, past the gateway: no limits and no budgets.
 
 An Engine as batch/engines.py has it. The rows of one model and one operation are one dataset of `ray.data.llm`, worked
 off by a process in the interpreter that has Ray (engine/ray/data_worker.py).

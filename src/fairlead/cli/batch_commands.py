@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -48,6 +48,7 @@ def run(
         Path | None,
         typer.Option(help="PEM file with a certificate and its key, where the gateway asks callers for one."),
     ] = None,
+    tenant: Annotated[str, typer.Option(help="Who is billed for the rows of --engine ray.")] = "local",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Answer every row of IN once; killed, the same command goes on. Rows without an answer are in OUT's .errors.jsonl.
@@ -57,14 +58,15 @@ def run(
     Example: fairlead batch run questions.jsonl answers.jsonl --concurrency 32
     """
     spec = load(file, environ=os.environ) if file.exists() else None
-    answers = (
-        ray_engine(file)
-        if engine == "ray"
-        else http_engine(file, url, key, certificate, concurrency=concurrency, timeout_s=duration("--timeout", timeout))
-    )
     charge = charge_by(spec) if spec else no_charge
     with Bar() as shown:
-        report = job.Job(source, output, answers, os.environ, charge, shown.tell).run()
+        if engine == "ray":
+            work = ray_job(file, source, output, charge, tenant)
+        else:
+            timeout_s = duration("--timeout", timeout)
+            answers = http_engine(file, url, key, certificate, concurrency=concurrency, timeout_s=timeout_s)
+            work = job.Job(source, output, answers, os.environ, charge)
+        report = replace(work, tell=shown.tell).run()
     show(report, spec, as_json=as_json)
     if report.errors:
         raise typer.Exit(EXIT_FAILED)
@@ -84,11 +86,15 @@ def http_engine(
     return HttpEngine(address, own_key(layout, key), concurrency, timeout_s)
 
 
-def ray_engine(file: Path) -> Engine:
-    """Ray Data on the cluster of the service that runs. Raises UserError."""
+def ray_job(file: Path, source: str, output: str, charge: job.Charge, tenant: str) -> job.Job:
+    """By Ray Data on the cluster of the service that runs, and into its ledger. Raises UserError."""
+    from fairlead.batch.billing import Bill
     from fairlead.ops.ray_batch import ray_data
 
-    return ray_data(Layout.beside(file))
+    layout = Layout.beside(file)
+    engine = ray_data(layout)
+    bill = Bill(layout.journal, tenant, engine.models, charge)
+    return job.Job(source, output, engine, os.environ, charge, bill=bill)
 
 
 def no_charge(model: str, used: object) -> int:

@@ -24,10 +24,10 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())
     try:
-        dashboard = Dashboard(settings.dashboard, token(settings, os.environ))
-        keeper = Keeper(settings, dashboard, told.is_set, say)
-        with served(keeper, settings.port):
-            keeper.run()
+        with Dashboard(settings.dashboard, token(settings, os.environ)) as dashboard:
+            keeper = Keeper(settings, dashboard, told.is_set, say)
+            with served(keeper, settings.port):
+                keeper.run()
     except UserError as error:
         say(str(error))
         return error.exit_code

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -14,12 +14,21 @@ APPLICATIONS = "/api/serve/applications/"
 
 
 class Dashboard:
-    """A client. Every call raises httpx.HTTPError where the cluster does not answer, UserError where it refuses us."""
+    """A client, closed at the end of its block.
+
+    Every call raises httpx.HTTPError where the cluster does not answer, UserError where it refuses us.
+    """
 
     def __init__(self, url: str, token: str) -> None:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT_S, trust_env=False)
         self.url = url
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
 
     def nodes(self) -> list[Mapping[str, Any]]:
         """The nodes that live, as the dashboard's summary has them."""
