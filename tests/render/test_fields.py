@@ -193,6 +193,7 @@ CHANGES: Mapping[str, Change] = {
             "project": "llm",
         }.items()
     },
+    "KServe.kind": Change("deploy/kserve/kind", "LLMInferenceService", "kserve"),
     "KServe.transformer": Change("deploy/kserve/transformer", True, "kserve"),
     "KServe.ingress_namespace": Change(
         *("deploy/kserve/ingress_namespace", "edge", "kserve"),

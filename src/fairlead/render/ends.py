@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 
-from fairlead.render import names
+from fairlead.render import names, pods
 from fairlead.render.flows import GATEWAY_LABEL, INTERNET, Addresses, Elsewhere, Flow, Peer, Pods, Proxies
 from fairlead.render.reach import Connection, End
 from fairlead.render.workloads import Workload
@@ -24,7 +24,7 @@ def our_ends(workloads: Iterable[Workload]) -> list[End]:
     found = {}
     for each in workloads:
         labels = tuple(sorted(each.labels.items()))
-        name = each.labels.get(names.COMPONENT, each.document.title)
+        name = pods.component_of(each.labels) or each.document.title
         model = each.labels.get(names.MODEL, "")
         found[each.namespace, labels] = End(f"{name} {model}".strip(), each.namespace, labels)
     return sorted(found.values(), key=lambda end: (end.name, end.labels))
@@ -69,7 +69,7 @@ def _ends(peer: Peer, ours: Sequence[End], namespace: str) -> list[End]:
 def _is(peer: Peer, end: End) -> bool:
     labels = dict(end.labels)
     if isinstance(peer, Pods):
-        return labels.get(names.COMPONENT) == peer.component
+        return pods.component_of(labels) == peer.component
     if isinstance(peer, Proxies):
         return labels.get(GATEWAY_LABEL) == peer.gateway
     if isinstance(peer, Elsewhere):

@@ -37,6 +37,12 @@ class Workload:
         return list(self.pod.get("containers", ()))
 
 
+LLM_LABELS = {
+    "app.kubernetes.io/component": "llminferenceservice-workload",
+    "app.kubernetes.io/part-of": "llminferenceservice",
+    "kserve.io/component": "workload",
+}
+"""What KServe puts on the pods of an LLMInferenceService (KServe 0.20, workload_single_node.go)."""
 Found = Iterator[tuple[str, Object, int, int]]  # at, template with metadata and spec, minimum, maximum
 
 
@@ -48,10 +54,16 @@ def workloads(documents: Iterable[Document]) -> Iterator[Workload]:
         item = document.object
         reader = READERS.get(item.get("kind", ""))
         for at, template, least, most in reader(item) if reader else ():
-            bounds = scaled.get((item["kind"], item["metadata"]["name"]), (least, most))
+            bounds = scaled.get(scaled_as(item, at), (least, most))
             labels = template.get("metadata", {}).get("labels") or {}
             pod = template.get("spec") or {}
             yield Workload(document=document, at=at, labels=labels, pod=pod, minimum=bounds[0], maximum=bounds[1])
+
+
+def scaled_as(item: Object, at: str) -> tuple[str, str]:
+    """Kind and name of what an autoscaler of these pods names; KServe makes a Deployment of an LLMInferenceService."""
+    kind, name = item["kind"], item["metadata"]["name"]
+    return ("Deployment", f"{name}-kserve") if (kind, at) == ("LLMInferenceService", "spec.template") else (kind, name)
 
 
 def _template(item: Object) -> Found:
@@ -111,16 +123,16 @@ def _inference_service(item: Object) -> Found:
 
 
 def _llm_inference_service(item: Object) -> Found:
-    """Decode pods, the workers of a replica that spans nodes, and prefill pods."""
-    spec = item["spec"]
-    labels = {"metadata": {"labels": item["metadata"].get("labels", {})}}
+    """Decode pods, the workers of a replica that spans nodes, and prefill pods: KServe's labels, and `labels`."""
+    spec, own = item["spec"], {**LLM_LABELS, "app.kubernetes.io/name": item["metadata"]["name"]}
     for at, part in (("spec", spec), ("spec.prefill", spec.get("prefill") or {})):
         replicas = part.get("replicas", 1)
         bounds = part.get("scaling") or {}
         least, most = bounds.get("minReplicas", replicas), bounds.get("maxReplicas", replicas)
         for name in ("template", "worker"):
             if part.get(name):
-                yield f"{at}.{name}", {**labels, "spec": part[name]}, least, most
+                labels = {**own, **part.get("labels", {})}
+                yield f"{at}.{name}", {"metadata": {"labels": labels}, "spec": part[name]}, least, most
 
 
 READERS: Mapping[str, Callable[[Object], Found]] = {

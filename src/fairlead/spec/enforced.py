@@ -278,6 +278,7 @@ ENFORCED: Mapping[str, str] = {
     "Disaggregation.prefill": f"{_ENGINES}.llmd:prefill_replicas",
     "Disaggregation.min_prompt": f"{_ENGINES}.picker:disaggregated",
     "Deploy.kserve": f"{_ENGINES}.kserve:transformer",
+    "KServe.kind": f"{_ENGINES}.kserve:is_llm",
     "KServe.transformer": f"{_ENGINES}.kserve:transformer",
     "KServe.ingress_namespace": f"{_ENGINES}.kserve:flows",
     "RayCluster.redis": f"{_ENGINES}.kuberay:ray_cluster",

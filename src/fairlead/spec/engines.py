@@ -40,6 +40,8 @@ class RayCluster(Closed):
 class KServe(Closed):
     """How models stand on KServe."""
 
+    kind: Literal["InferenceService", "LLMInferenceService"] = "InferenceService"
+    """What a model is; an LLMInferenceService has an inference pool and llm-d's endpoint picker before it."""
     transformer: Annotated[bool, Strict()] = False
     """Put the gateway before each InferenceService as well, for callers who come by KServe's own URL."""
     ingress_namespace: Label = "istio-system"

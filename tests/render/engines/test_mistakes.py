@@ -22,13 +22,14 @@ REDIS = '  ray: {redis: "redis.data.svc:6379"'
 TEXTS = {
     "kuberay": SERVICE.replace(REDIS, REDIS + ", gateway_class: istio"),
     "llm-d": SERVICE + "  disaggregate: {llama-8b: {prefill: 1}}\n",
+    "kserve llm": SERVICE + "  kserve: {kind: LLMInferenceService}\n",
 }
 
 
 @cache
 def good(target: str) -> tuple[Build, Files]:
     """A rendering in which nothing is wrong; the small plan's pools are too small for all that it may become."""
-    build = built(TEXTS.get(target, SERVICE), target)
+    build = built(TEXTS.get(target, SERVICE), target.partition(" ")[0])
     return build, rendered(build)
 
 
@@ -98,6 +99,7 @@ STEPS = "spec.upgradeStrategy.clusterUpgradeOptions"
 MODEL = "spec.predictor.model"
 NOTES = "metadata.annotations"
 MODE, SCALER = "serving.kserve.io/deploymentMode", "serving.kserve.io/autoscalerClass"
+ENGINE_POD = "spec.template.containers.0"
 PICKER = "spec.endpointPickerRef"
 OTHER_KEY = "target_num_ongoing_requests_per_replica"  # Ray's old name for target_ongoing_requests
 LOADED = '{"tensor_parallel_size": 4, "max_model_len": 8192}'
@@ -166,6 +168,18 @@ PLANTS: dict[Place, dict[str, Plant]] = {
     ("llm-d", "llm-d", "ConfigMap/chat-llama-8b-epp"): {
         "a plugin that is not started": another_plugin,
     },
+    ("kserve llm", "llm-inference-service", "LLMInferenceService/chat-llama-8b"): {
+        "a Gateway that is not there": put("spec.router.gateway.refs.0", "name", "chat-public"),
+        "a route that is not there": put("spec.router.route.http.refs.0", "name", "chat"),
+        "a pool that is not there": put("spec.router.scheduler.pool.ref", "name", "chat-llama-8b-inference-pool"),
+        "a container by another name": put(ENGINE_POD, "name", "engine"),
+        "the preset's command": put(ENGINE_POD, "command", []),
+        "a probe over the preset's TLS": put(f"{ENGINE_POD}.readinessProbe.httpGet", "scheme", None),
+        "a second handler for one end": put(f"{ENGINE_POD}.lifecycle.preStop", "sleep", {"seconds": 5}),
+    },
+    ("kserve llm", "engine-port", "LLMInferenceService/chat-llama-8b"): {
+        "an engine at another port": word(f"{ENGINE_POD}.args", "--port=8000", "--port=8001"),
+    },
     ("llm-d", "objective", "InferenceObjective/chat-llama-8b-batch"): {
         "an objective by another name": put("metadata", "name", "chat-llama-8b-slow"),
         "an objective of no pool": put("spec.poolRef", "name", "chat-llama"),
@@ -183,12 +197,12 @@ MISTAKES = {
     for label, plant in plants.items()
 }
 ENGINE_CHECKS = {
-    "gpu-workers", "engine-port", "served-name", "remote-code", "kuberay", "kserve", "llm-d", "objective",
-    "triton",
+    "gpu-workers", "engine-port", "served-name", "remote-code", "kuberay", "kserve", "llm-d",
+    "llm-inference-service", "objective", "triton",
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("target", ["vllm", "kuberay", "kserve", "llm-d", "triton"])
+@pytest.mark.parametrize("target", ["vllm", "kuberay", "kserve", "kserve llm", "llm-d", "triton"])
 def test_nothing_is_found_where_nothing_was_planted(target: str) -> None:
     assert found(target) == set()
 

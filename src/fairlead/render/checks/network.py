@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fairlead.render import names
+from fairlead.render import names, pods
 from fairlead.render.build import Object
 from fairlead.render.checks.frame import Fault, Rendering, dig
 from fairlead.render.ends import ODD_PORTS, STRANGERS, covers, known_ends, needs, our_ends
@@ -27,7 +27,7 @@ def needed_is_open(rendering: Rendering) -> Iterator[Fault]:
             if not allowed(listed, connection):
                 message = f"blocked: {shown(connection)}, for {flow.why} ({flow.name})"
                 yield Fault(None, message, "a policy has to allow it at both ends")
-        for component in _missing(flow, {dict(end.labels).get(names.COMPONENT, "") for end in ours}):
+        for component in _missing(flow, {pods.component_of(dict(end.labels)) for end in ours}):
             yield Fault(None, f"the flow {flow.name} is for pods {component!r}, and there are none", "leave it out")
 
 

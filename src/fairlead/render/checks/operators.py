@@ -124,6 +124,36 @@ def _inference_service(rendering: Rendering, item: Object) -> Iterator[str]:
         yield f"no runtime {model.get('runtime')!r} that is rendered serves {dig(model, 'modelFormat', 'name')!r}"
 
 
+def llm_inference_service(rendering: Rendering) -> Iterator[Fault]:
+    """LLMInferenceServices that point at what is there, and leave nothing to a preset that would contradict it."""
+    for document in rendering.of_kind("LLMInferenceService"):
+        spec = document.object["spec"]
+        router = spec.get("router") or {}
+        pointed = [("Gateway", dig(each, "name") or "") for each in listed(router, "gateway", "refs")]
+        pointed += [("HTTPRoute", dig(each, "name") or "") for each in listed(router, "route", "http", "refs")]
+        pool = dig(router, "scheduler", "pool", "ref", "name")
+        pointed += [("InferencePool", pool)] if pool else []
+        for kind, name in pointed:
+            if rendering.find(kind, name) is None:
+                yield Fault(document, f"there is no {kind} {name!r}", "its router refers to what is rendered")
+        for template in (spec.get("template"), dig(spec, "prefill", "template")):
+            yield from (Fault(document, message) for message in _over_preset(template)) if template else ()
+
+
+def _over_preset(template: Object) -> Iterator[str]:
+    mains = [each for each in listed(template, "containers") if each.get("name") == "main"]
+    if not mains:
+        yield "no container is called main: KServe would add its own engine beside ours"
+    for main in mains:
+        if not main.get("command"):
+            yield "without a command the container runs the preset's"
+        for probe in sorted(PROBES & main.keys()):
+            if dig(main, probe, "httpGet", "scheme") is None:
+                yield f"{probe}: the preset asks over TLS where KServe has it on, and our engine speaks HTTP"
+        if (dig(main, "lifecycle", "preStop") or {"exec": 1}).keys() != {"exec"}:
+            yield "preStop: the preset has an exec there, and two handlers are refused"
+
+
 def llmd(rendering: Rendering) -> Iterator[Fault]:
     """Pools have pods and a picker; a picker's configuration names only plugins that it starts."""
     pods = [workload.labels for workload in rendering.workloads]

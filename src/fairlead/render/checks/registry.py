@@ -67,6 +67,7 @@ CHECKS: Mapping[str, Check] = {
     "remote-code": engines.no_remote_code,
     "kuberay": operators.kuberay,
     "kserve": operators.kserve,
+    "llm-inference-service": operators.llm_inference_service,
     "llm-d": operators.llmd,
     "objective": objectives.objectives,
     "triton": operators.triton,

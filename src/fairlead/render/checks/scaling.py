@@ -9,10 +9,12 @@ from zoneinfo import available_timezones
 from fairlead.render import names
 from fairlead.render.checks.frame import Fault, Rendering, dig, listed
 from fairlead.render.checks.routing import selected
+from fairlead.render.files import Document
 from fairlead.spec.problems import nearest
 
 HAS_SCALE = frozenset(("Deployment", "StatefulSet", "ReplicaSet", "LeaderWorkerSet"))
-MADE_BY_KSERVE = "-predictor"
+MADE_BY_KSERVE = {"-predictor": "InferenceService", "-kserve": "LLMInferenceService"}
+"""What it adds to the name of a service for the name of its Deployment."""
 AUTOSCALERS = ("HorizontalPodAutoscaler", "ScaledObject")
 
 
@@ -23,21 +25,27 @@ def targets(rendering: Rendering) -> Iterator[Fault]:
         target = dig(document.object, "spec", "scaleTargetRef") or {}
         kind, name = target.get("kind", "Deployment"), target.get("name", "")
         seen[kind, name] += 1
-        found = rendering.find(kind, name)
-        by_kserve = (
-            kind == "Deployment" and rendering.find("InferenceService", name.removesuffix(MADE_BY_KSERVE)) is not None
-        )
+        found = rendering.find(kind, name) or (made_by_kserve(rendering, name) if kind == "Deployment" else None)
         if kind not in HAS_SCALE:
             yield Fault(
                 document, f"scales a {kind}, which has no scale subresource", "scale what it makes, or patch it"
             )
-        elif found is None and not by_kserve:
+        elif found is None:
             known = [each.object["metadata"]["name"] for each in rendering.of_kind(kind)]
             yield Fault(document, f"there is no {kind} {name!r} to scale", nearest(name, known, otherwise="there are"))
-        elif found is not None and "replicas" in found.object["spec"]:
+        elif "replicas" in found.object["spec"]:
             yield Fault(found, f"sets replicas, and {document.title} sets them too", "leave replicas out")
         if seen[kind, name] > 1:
             yield Fault(document, f"a second autoscaler of {kind} {name!r}", "one sets what the other undoes: keep one")
+
+
+def made_by_kserve(rendering: Rendering, deployment: str) -> Document | None:
+    """The service that KServe makes this Deployment of."""
+    for suffix, kind in MADE_BY_KSERVE.items():
+        found = rendering.find(kind, deployment.removesuffix(suffix)) if deployment.endswith(suffix) else None
+        if found is not None:
+            return found
+    return None
 
 
 def schedules(rendering: Rendering) -> Iterator[Fault]:

@@ -1,5 +1,7 @@
 """KServe: one pinned runtime, and an InferenceService for each model: on Knative where it sleeps, else on a Deployment.
 
+Where `deploy.kserve.kind` says so, LLMInferenceServices instead: `llm_inference_service.py`.
+
 Sources: KServe 0.20 (pkg/apis/serving/v1beta1, its validating webhook, and docs/model-serving).
 """
 
@@ -8,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fairlead.render import kube, names
+from fairlead.render import kube, names, pods
 from fairlead.render.build import Build, Object, Part
 from fairlead.render.cluster import Scaled, Upstream
-from fairlead.render.engines import pod, room, weights
+from fairlead.render.engines import inference_gateway, llm_inference_service, pod, room, weights
 from fairlead.render.engines.images import image
 from fairlead.render.engines.settings import flags, settings
 from fairlead.render.engines.site import CLOSE_AFTER_S, Site, file_of, sites
@@ -35,6 +37,9 @@ QUEUE_PORTS = ((TCP, 8012), (TCP, 8013), (TCP, 9090))
 
 def kserve(build: Build) -> Iterator[Part]:
     """Account, runtime, and every placed model."""
+    if pods.by_llm_inference_service(build):
+        yield from llm_inference_service.llm_inference_services(build)
+        return
     yield RUNTIME_FILE, account(build)
     yield RUNTIME_FILE, runtime(build)
     for site in sites(build):
@@ -44,18 +49,29 @@ def kserve(build: Build) -> Iterator[Part]:
 
 
 def upstream(spec: Spec, model: str) -> Upstream:
-    """The predictor's own Service; who may use it has been decided in the gateway."""
+    """The predictor's own Service, or the pool's Gateway; who may use it has been decided in our gateway."""
+    if is_llm(spec):
+        return inference_gateway.upstream(spec, model)
     return Upstream(service=f"{names.engine(spec, model)}-predictor", port=SERVICE_PORT)
 
 
 def scaled(build: Build, model: str) -> Scaled | None:
     """The Deployment that KServe makes; Knative scales by itself."""
     spec = build.spec
+    if is_llm(spec):
+        return llm_inference_service.scaled(build, model)
     return None if sleeps(spec, model) else Scaled(kind="Deployment", name=f"{names.engine(spec, model)}-predictor")
+
+
+def is_llm(spec: Spec) -> bool:
+    """Whether the file asks for LLMInferenceServices."""
+    return spec.deploy is not None and spec.deploy.kserve.kind == llm_inference_service.KIND
 
 
 def sleeps(spec: Spec, model: str) -> bool:
     """Whether a request wakes it: Knative holds that request, where KEDA could only tell from those that failed."""
+    if is_llm(spec):
+        return False
     bounds = getattr(spec.models[model], "autoscaling", None)
     return bounds is not None and bounds.min == 0 and not schedules_of(spec, model)
 
@@ -137,7 +153,11 @@ def asleep(site: Site) -> Object:
         "scaleMetric": "concurrency",
         "scaleTarget": max(1, round(site.placement.ongoing)),
         "timeout": int(site.spec.gateway.timeout),
-        "model": {**container, "storageUri": storage_uri(site.model.source), "securityContext": quiet},
+        "model": {
+            **container,
+            "storageUri": llm_inference_service.storage_uri(site.model.source),
+            "securityContext": quiet,
+        },
         "volumes": [volume for volume in pod.volumes(site) if volume["name"] != weights.VOLUME],
     }
 
@@ -155,11 +175,6 @@ def model(site: Site, folder: str, *, mounts: list[Object]) -> Object:
     }
 
 
-def storage_uri(source: str) -> str:
-    """A source as KServe writes it: a revision of the hub stands after a colon."""
-    return source.replace("@", ":") if weights.is_hub(source) else source
-
-
 def transformer(site: Site) -> dict[str, Any]:
     """The gateway once more, before this model, with the same policy: for callers who come by KServe's own URL."""
     deploy = site.spec.deploy
@@ -167,15 +182,18 @@ def transformer(site: Site) -> dict[str, Any]:
         return {}
     own = gateway.pod(site.build)
     [container] = own.pop("containers")
-    pods = {**own, "containers": [{**container, "name": CONTAINER}]}
+    mine = {**own, "containers": [{**container, "name": CONTAINER}]}
     labels = names.labels(site.spec, names.GATEWAY)
-    return {"transformer": {**pods, "labels": labels, "minReplicas": 1, "maxReplicas": site.spec.gateway.replicas}}
+    return {"transformer": {**mine, "labels": labels, "minReplicas": 1, "maxReplicas": site.spec.gateway.replicas}}
 
 
 def flows(build: Build) -> Iterator[Flow]:
-    """What Knative needs for models that sleep."""
+    """What Knative needs for models that sleep; LLMInferenceServices need what llm-d does."""
     deploy = build.spec.deploy
     assert deploy is not None
+    if is_llm(build.spec):
+        yield from llm_inference_service.flows(build)
+        return
     if not any(sleeps(build.spec, site.served) for site in sites(build)):
         return
     serving, ingress = Elsewhere("knative-serving"), Elsewhere(deploy.kserve.ingress_namespace)

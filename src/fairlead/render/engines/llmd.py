@@ -45,6 +45,11 @@ def model(site: Site) -> Iterator[Object]:
     """Engines, pool, picker and route of one model."""
     apart = disaggregation(site)
     yield from engines(site, apart)
+    yield from routed(site, apart)
+
+
+def routed(site: Site, apart: Disaggregation | None) -> Iterator[Object]:
+    """What requests come by, whoever makes the engines."""
     yield pool(site, apart)
     yield from objectives(site, site.name, inference_gateway.POOL_GROUP)
     yield from picker.picker(site, apart)
@@ -110,11 +115,11 @@ def prefill(site: Site) -> Object:
     return pod.server(site, more=[transfer("kv_producer")], env=[*transfer_variables()])
 
 
-def decode(site: Site) -> Object:
+def decode(site: Site, port: int = BEHIND_PORT) -> Object:
     """Writes answers, behind its sidecar."""
     more = [transfer("kv_both")]
     resources = room.resources(site, cores=SIDECAR_CORES, memory_bytes=SIDECAR_GIB * 2**30)
-    return pod.server(site, port=BEHIND_PORT, more=more, env=[*transfer_variables()], resources=resources)
+    return pod.server(site, port=port, more=more, env=[*transfer_variables()], resources=resources)
 
 
 def transfer(role: str) -> str:
@@ -160,8 +165,8 @@ def pool(site: Site, apart: Disaggregation | None) -> Object:
     return kube.thing(f"{inference_gateway.POOL_GROUP}/v1", "InferencePool", site.metadata(), spec=spec)
 
 
-def flows(build: Build) -> Iterator[Flow]:
-    """Beyond what every target needs."""
+def flows(build: Build, behind_port: int = BEHIND_PORT) -> Iterator[Flow]:
+    """Beyond what every target needs. `behind_port`: of engines behind a sidecar."""
     deploy = build.spec.deploy
     assert deploy is not None
     chooser, engine = Pods(names.PICKER), Pods(names.ENGINE)
@@ -174,7 +179,7 @@ def flows(build: Build) -> Iterator[Flow]:
     if deploy.disaggregate:
         why = "KV caches go from prefill to decode, at ports that NIXL chooses"
         yield Flow("kv-cache", engine, engine, (), why)
-        yield Flow("scrape-decode", monitoring, engine, ((TCP, BEHIND_PORT),), "metrics of engines behind a sidecar")
+        yield Flow("scrape-decode", monitoring, engine, ((TCP, behind_port),), "metrics of engines behind a sidecar")
     if any(site.hosts > 1 for site in sites(build)):
         yield from multi_host_flows(build)
 

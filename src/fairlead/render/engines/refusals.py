@@ -8,6 +8,7 @@ from fairlead.catalog.components import component
 from fairlead.render.build import Build
 from fairlead.render.engines.kserve import sleeps
 from fairlead.render.engines.site import Site, sites
+from fairlead.render.pods import by_llm_inference_service
 from fairlead.spec.problems import Finding, nearest
 
 IMAGES: Mapping[str, str] = {"kuberay": "ray", "triton": "triton"}
@@ -30,9 +31,16 @@ def _disaggregated_on_llmd(build: Build) -> Iterator[Finding]:
         if model not in placed:
             hint = nearest(model, placed, otherwise="models")
             yield Finding(path, f"no model {model!r} is deployed", hint, at_key=True)
-        elif build.target != "llm-d":
+        elif build.target != "llm-d" and not by_llm_inference_service(build):
             message = f"target {build.target} does not read prompts in pods of their own"
-            yield Finding(path, message, "render for llm-d, or leave it to an overlay", at_key=True)
+            hint = "render for llm-d, or for KServe's LLMInferenceService, or leave it to an overlay"
+            yield Finding(path, message, hint, at_key=True)
+
+
+def _no_transformer_before_a_pool(build: Build) -> Iterator[Finding]:
+    if by_llm_inference_service(build) and build.spec.deploy and build.spec.deploy.kserve.transformer:
+        message = "an LLMInferenceService has no transformer"
+        yield Finding(("deploy", "kserve", "transformer"), message, "kind: InferenceService, or leave it out")
 
 
 def _ray_survives_its_head(build: Build) -> Iterator[Finding]:
@@ -92,6 +100,7 @@ def _kserve_fetches_it(site: Site) -> Iterator[Finding]:
 
 _OF_THE_SERVICE: tuple[Callable[[Build], Iterator[Finding]], ...] = (
     _disaggregated_on_llmd,
+    _no_transformer_before_a_pool,
     _ray_survives_its_head,
     _ray_has_one_clock,
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fairlead.catalog.accelerators import GIB
 from fairlead.plan.memory import weight_bytes
 from fairlead.plan.service import Placement, Pool
-from fairlead.render import kube, names
+from fairlead.render import kube, names, pods
 from fairlead.render.build import Build, Object
 from fairlead.render.platform.scaling import schedules_of
 from fairlead.spec.types import Spec, VllmModel
@@ -112,7 +112,7 @@ class Site:
     @property
     def selector(self) -> Mapping[str, str]:
         """The labels that its pods are found by."""
-        return names.selector(self.spec, names.ENGINE, self.placement.model)
+        return pods.selector(self.build, names.ENGINE, self.placement.model)
 
     def metadata(self, name: str = "", annotations: Mapping[str, str] | None = None) -> Object:
         """Of an object of this model."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fairlead.render import kube, names
+from fairlead.render import kube, names, pods
 from fairlead.render.build import Build, Object
 from fairlead.spec.monitoring import Monitoring
 from fairlead.spec.types import Spec
@@ -32,7 +32,7 @@ def monitors(build: Build, told: Monitoring) -> Iterator[Object]:
         "PodMonitor",
         labelled(spec, f"{spec.name}-engines", told, origin="models"),
         spec={
-            "selector": {"matchLabels": names.selector(spec, names.ENGINE)},
+            "selector": {"matchLabels": pods.selector(build, names.ENGINE)},
             "podMetricsEndpoints": [endpoint(ENGINE_PORTS.get(build.target, names.HTTP), told)],
         },
     )

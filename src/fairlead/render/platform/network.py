@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from fairlead.render import kube, names
+from fairlead.render import kube, names, pods
 from fairlead.render.build import Build, Object, Part
 from fairlead.render.flows import GATEWAY_LABEL, NAMESPACE_LABEL, Addresses, Elsewhere, Flow, Peer, Pods, Proxies
-from fairlead.spec.types import Spec
 
 FILE = "manifests/network.yaml"
 API = "networking.k8s.io/v1"
@@ -19,18 +18,19 @@ def network(build: Build, flows: Iterable[Flow]) -> Iterator[Part]:
     closed = kube.metadata(spec, f"{spec.name}-default-deny", names.BASE, origin="deploy.reach")
     yield FILE, kube.thing(API, "NetworkPolicy", closed, spec={"podSelector": {}, "policyTypes": ["Ingress", "Egress"]})
     for flow in flows:
-        yield from ((FILE, policy) for policy in policies(spec, flow))
+        yield from ((FILE, policy) for policy in policies(build, flow))
 
 
-def policies(spec: Spec, flow: Flow) -> Iterator[Object]:
+def policies(build: Build, flow: Flow) -> Iterator[Object]:
     """One for the end that connects, one for the end that answers; only our own ends have policies."""
+    spec = build.spec
     ports = [{"protocol": protocol, "port": port} for protocol, port in flow.ports]
     for ours, other, direction, field in (
         (flow.source, flow.target, "Egress", "to"),
         (flow.target, flow.source, "Ingress", "from"),
     ):
         if isinstance(ours, Pods | Proxies):
-            rule = kube.some(**{field: [peer(spec, other)], "ports": ports or None})
+            rule = kube.some(**{field: [peer(build, other)], "ports": ports or None})
             yield kube.thing(
                 API,
                 "NetworkPolicy",
@@ -42,25 +42,25 @@ def policies(spec: Spec, flow: Flow) -> Iterator[Object]:
                     annotations={names.WHY: flow.why},
                 ),
                 spec={
-                    "podSelector": {"matchLabels": labels(spec, ours)},
+                    "podSelector": {"matchLabels": labels(build, ours)},
                     "policyTypes": [direction],
                     direction.lower(): [rule],
                 },
             )
 
 
-def peer(spec: Spec, other: Peer) -> Object:
+def peer(build: Build, other: Peer) -> Object:
     """The other end, as a rule says it."""
     if isinstance(other, Pods | Proxies):
-        return {"podSelector": {"matchLabels": labels(spec, other)}}
+        return {"podSelector": {"matchLabels": labels(build, other)}}
     if isinstance(other, Addresses):
         return {"ipBlock": kube.some(cidr=other.network, **{"except": list(other.without) or None})}
     return elsewhere(other)
 
 
-def labels(spec: Spec, ours: Pods | Proxies) -> dict[str, str]:
+def labels(build: Build, ours: Pods | Proxies) -> dict[str, str]:
     """The labels of pods in the service's namespace."""
-    return names.selector(spec, ours.component) if isinstance(ours, Pods) else {GATEWAY_LABEL: ours.gateway}
+    return pods.selector(build, ours.component) if isinstance(ours, Pods) else {GATEWAY_LABEL: ours.gateway}
 
 
 def elsewhere(other: Elsewhere) -> Object:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from fairlead.plan.service import Placement
-from fairlead.render import kube, names
+from fairlead.render import kube, names, pods
 from fairlead.render.build import Build, Object, Part
 from fairlead.render.cluster import Scaled
 from fairlead.signals import REQUESTS, engine
@@ -49,13 +49,13 @@ def engine_disruption(build: Build, *, by_model: bool) -> Iterator[Part]:
     if not by_model:
         meta = kube.metadata(spec, names.engines(spec), names.ENGINE, origin="models")
         if sum(placement.minimum for placement in build.plan.placements) > 1:
-            yield FILE, disruption_budget(meta, names.selector(spec, names.ENGINE))
+            yield FILE, disruption_budget(meta, pods.selector(build, names.ENGINE))
         return
     for placement in build.plan.placements:
         if placement.minimum > 1:
             model, origin = placement.model, f"models.{placement.model}"
             meta = kube.metadata(spec, names.engine(spec, model), names.ENGINE, origin=origin, model=model)
-            yield FILE, disruption_budget(meta, names.selector(spec, names.ENGINE, model))
+            yield FILE, disruption_budget(meta, pods.selector(build, names.ENGINE, model))
 
 
 def disruption_budget(metadata: Object, selector: Mapping[str, str]) -> Object:
