@@ -19,16 +19,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "policy": set(),
     "store": set(),
     "engine": set(),
+    "schemas": {"spec"},
     "plan": {"catalog", "spec"},
-    "render": {"plan", "catalog", "spec"},
+    "render": {"plan", "catalog", "spec", "schemas"},
     "lint": {"plan", "catalog", "spec"},
     "gateway": {"policy", "store"},
     "batch": {"engine", "policy", "store", "spec"},
-    "ops": {"render", "plan", "catalog", "spec", "store", "engine", "batch", "lint"},
+    "ops": {"render", "plan", "catalog", "spec", "store", "engine", "batch", "lint", "schemas"},
     "console": {"ops"},
     "cli": {"ops", "render", "plan", "catalog", "spec", "store", "engine", "batch", "lint", "gateway", "console"},
 }
-PURE = {"spec", "catalog", "plan", "render", "lint", "policy"}
+PURE = {"spec", "schemas", "catalog", "plan", "render", "lint", "policy"}
 IMPURE_MODULES = {"asyncio", "httpx", "os", "random", "secrets", "socket", "subprocess", "threading", "time", "uuid"}
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 50

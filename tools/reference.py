@@ -99,6 +99,8 @@ VARIABLES: Mapping[str, str] = {
     "AWS_*": "Credentials, region and endpoint for `s3://` sources, under the names that every AWS tool reads.",
     "GOOGLE_*": "Credentials for `gs://` sources.",
     "AZURE_*": "Credentials for `az://` sources.",
+    "KUBECONFIG": "Which cluster `fairlead schemas pull --from-cluster` reads; ~/.kube/config without it.",
+    "XDG_CACHE_HOME": "Where pulled schemas are kept, below `fairlead/schemas`; ~/.cache without it.",
     "(any name)": "What a remote model's `api_key_env` names: the key for that server. Read by the gateway at start.",
 }
 

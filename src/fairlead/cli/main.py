@@ -21,6 +21,7 @@ from fairlead.cli import (
     plan_commands,
     prove_command,
     render_command,
+    schemas_commands,
     service_commands,
     spec_commands,
     store_commands,
@@ -70,6 +71,7 @@ app.add_typer(store_commands.app, name="store")
 app.add_typer(batch_commands.app, name="batch")
 app.add_typer(plan_commands.app, name="plan")
 app.add_typer(catalog_commands.app, name="catalog")
+app.add_typer(schemas_commands.app, name="schemas")
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from fairlead.cli.show import console, table
 from fairlead.errors import EXIT_FAILED
 from fairlead.ops.folder import Change, changes, write
 from fairlead.ops.rendering import Planner, render_file
+from fairlead.ops.schemas.store import place, pulled
 from fairlead.render.targets import TARGETS
 
 
@@ -35,17 +37,20 @@ def render(
     if list_targets:
         show_targets(as_json=as_json)
         return
-    made = render_file(file, environment, target, planner(file))
+    made = render_file(file, environment, target, planner(file), schemas=pulled(place(os.environ, Path.home())))
     looking = show_diff or check
     found = changes(out, made.texts) if looking else write(out, made.texts, force=force)
     if as_json:
         listed = [{"path": change.path, "state": change.state, "edited": change.edited} for change in found]
         told = {"folder": str(out), "target": made.build.target, "files": len(made.texts), "changes": listed}
+        told["schemas"] = made.schemas.as_json()
         typer.echo(json.dumps(told, indent=2))
     elif show_diff:
         typer.echo("".join(change.diff() for change in found), nl=False)
     else:
         show_changes(found, out, len(made.texts))
+    if not as_json:
+        typer.echo(made.schemas.line(), err=show_diff)
     if check and found:
         raise typer.Exit(EXIT_FAILED)
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fairlead.errors import UserError
+from fairlead.ops.schemas.checking import Told, check
+from fairlead.ops.schemas.store import Pulled
 from fairlead.plan.service import ServicePlan
 from fairlead.render.build import Build
-from fairlead.render.checks.registry import problems
+from fairlead.render.checks.registry import problem, problems
 from fairlead.render.engines.refusals import engine_refusals
 from fairlead.render.evidence import FILE as EVIDENCE_FILE
 from fairlead.render.evidence import evidence
@@ -29,17 +31,20 @@ Planner = Callable[[Spec], ServicePlan]
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What was rendered, and its texts by path."""
+    """What was rendered, its texts by path, and what pulled schemas say of it."""
 
     build: Build
     files: Files
     texts: Mapping[str, str]
+    schemas: Told
 
 
-def render_file(file: Path, environment: str | None, target: str | None, plan: Planner) -> Rendered:
+def render_file(
+    file: Path, environment: str | None, target: str | None, plan: Planner, *, schemas: Pulled | None = None
+) -> Rendered:
     """A file for one environment and target. Raises UserError with every problem of the first step that fails.
 
-    `target` None is the one that the file names.
+    `target` None is the one that the file names; `schemas` are what custom objects are checked by.
     """
     document = read(file)
     spec = resolve(document, environment)
@@ -57,11 +62,12 @@ def render_file(file: Path, environment: str | None, target: str | None, plan: P
     def where(origin: str) -> str:
         return place(here, origin)
 
-    wrong = problems(made, files, where)
+    told = check(files.manifests, schemas)
+    wrong = [*problems(made, files, where), *(problem("schema", fault, where) for fault in told.found.faults)]
     if wrong:
         raise UserError(problems=wrong)
     texts = {**files.texts(), FILE: provenance(files, where)}
-    return Rendered(made, files, {**texts, EVIDENCE_FILE: evidence(texts)})
+    return Rendered(made, files, {**texts, EVIDENCE_FILE: evidence(texts)}, told)
 
 
 def chosen(spec: Spec, target: str | None) -> str:

@@ -37,7 +37,7 @@ def evidence(paths: Iterable[str]) -> str:
     return (
         f"# What stands behind each file\n\n{__doc__.partition(chr(10))[2].strip()}\n\n"
         f"| file | evidence |\n|---|---|\n{files}\n"
-        f"| evidence | how | repeated by |\n|---|---|---|\n{claims}"
+        f"| evidence | how | repeated by |\n|---|---|---|\n{claims}\n{OWN_CLUSTER}"
     )
 
 
@@ -52,6 +52,10 @@ def claim(each: Evidence) -> str:
     return f"| {each.kind}: {each.name} | {each.how} | {each.test} |\n"
 
 
+OWN_CLUSTER = (
+    "What the definitions of your own cluster say of custom kinds: `fairlead schemas pull --from-cluster`, and then\n"
+    "`fairlead render --check` with the same file; its last line names what was not checked.\n"
+)
 NONE = Evidence("no judge", "", "asserted", "nothing here knows files of its kind", "-")
 _EXAMPLES = "tests/render/test_examples_rendered.py"
 _CHART = "tests/render/test_chart.py"
