@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 FILE ?= examples/laptop/fairlead.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help up down setup test test-vllm test-ray check format golden bench bench-batch docs demo-model fit estimate-speed lock clean
+.PHONY: help up down setup test test-vllm test-ray check format golden bench bench-batch docs everywhere demo-model fit estimate-speed lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ format: $(VENV)/.dev ## rewrite the sources in the house's format
 
 golden: $(VENV)/.dev ## rewrite what the examples are expected to give
 	@PYTHONPATH=tests $(BIN)/python -m tests.test_examples
+
+everywhere: $(VENV)/.dev ## write the table of examples, clouds and targets in docs/targets.md
+	@PYTHONPATH=tests $(BIN)/python -m tests.render.everywhere
 
 docs: $(VENV)/.dev ## write docs/reference/ from the code
 	@$(BIN)/python tools/reference.py

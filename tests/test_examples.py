@@ -30,9 +30,10 @@ MORE_TARGETS = {"large": ("llm-d",), "tiers": ("triton",)}
 
 
 def compiled(path: Path) -> Mapping[str, str]:
-    """Every file that an example compiles to: the plain one, and one for each overlay."""
-    environments = [(None, "gateway.json"), *((name, f"gateway.{name}.json") for name in overlay.names(read(path)))]
-    return {file: gateway_json(load(path, environment)) for environment, file in environments}
+    """Every file that an example compiles to: the plain one, and one for each overlay that the gateway notices."""
+    plain = gateway_json(load(path))
+    overlays = {f"gateway.{name}.json": gateway_json(load(path, name)) for name in overlay.names(read(path))}
+    return {"gateway.json": plain, **{file: text for file, text in overlays.items() if text != plain}}
 
 
 def gateway_json(spec: Spec) -> str:

@@ -14,6 +14,7 @@ from fairlead.spec.load import load
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = ("large", "production", "tiers")
+CLOUDS = ("aws", "azure", "gcp")
 TODAY = datetime.date(2026, 11, 21)
 
 
@@ -22,13 +23,18 @@ def file(name: str) -> Path:
 
 
 @cache
-def planned(name: str) -> ServicePlan:
-    return service_plan(load(file(name)), shipped(), TODAY, folder=file(name).parent)
+def planned(name: str, environment: str | None = None) -> ServicePlan:
+    return service_plan(load(file(name), environment), shipped(), TODAY, folder=file(name).parent)
 
 
-def rendered(name: str, target: str | None = None) -> Rendered:
+def rendered(name: str, target: str | None = None, environment: str | None = None) -> Rendered:
     """An example for a target; for its own where none is given."""
-    return render_file(file(name), None, target, lambda spec: planned(name))
+    return render_file(file(name), environment, target, lambda spec: planned(name, environment))
+
+
+def environment_of(name: str, cloud: str) -> str | None:
+    """The overlay of an example that is called like a cloud; none for the cloud of the file itself."""
+    return None if cloud == planned(name).cloud else cloud
 
 
 def written(made: Rendered, folder: Path) -> Path:

@@ -130,9 +130,10 @@ def test_terraform_plans_what_is_rendered_and_lists_its_pools(cloud: str, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("cloud", planned_examples.CLOUDS)
 @pytest.mark.parametrize("name", planned_examples.NAMES)
-def test_terraform_plans_the_pools_of_each_example(name: str, tmp_path: Path) -> None:
-    made = planned_examples.rendered(name)
+def test_terraform_plans_the_pools_of_each_example_in_each_cloud(name: str, cloud: str, tmp_path: Path) -> None:
+    made = planned_examples.rendered(name, environment=planned_examples.environment_of(name, cloud))
     module = planned_examples.written(made, tmp_path) / "terraform"
     (module / "cluster.tf").write_text(judged((module / "cluster.tf").read_text()))
     _, outputs = planned(module, module / "terraform.tfvars.json")

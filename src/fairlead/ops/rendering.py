@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fairlead.errors import UserError
@@ -53,7 +53,7 @@ def render_file(
     if found:
         raise UserError(problems=located(found, here))
     name = chosen(spec, target)
-    made = build(spec, plan(spec), name)
+    made = build(spec, planned(spec, plan, here), name)
     found = engine_refusals(made)
     if found:
         raise UserError(problems=located(found, here))
@@ -68,6 +68,15 @@ def render_file(
         raise UserError(problems=wrong)
     texts = {**files.texts(), FILE: provenance(files, where)}
     return Rendered(made, files, {**texts, EVIDENCE_FILE: evidence(texts)}, told)
+
+
+def planned(spec: Spec, plan: Planner, document: Document) -> ServicePlan:
+    """The plan. Raises UserError with the plan's problems, each with the line of what it is about."""
+    try:
+        return plan(spec)
+    except UserError as error:
+        found = [replace(each, where=each.where or place(document, each.subject)) for each in error.problems]
+        raise UserError(problems=found, exit_code=error.exit_code) from None
 
 
 def chosen(spec: Spec, target: str | None) -> str:

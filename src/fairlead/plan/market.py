@@ -24,12 +24,22 @@ def priced(hardware: Hardware, name: str, *, subject: str) -> Instance:
         problems = [Problem(each.message, subject=subject, hint=each.hint) for each in error.problems]
         raise UserError(problems=problems) from None
     if found.cloud.lower() != hardware.cloud:
-        raise UserError(problems=[Problem(f"{found.name} is an instance of {found.cloud}", subject=subject)])
+        message, hint = f"{found.name} is an instance of {found.cloud}", counterparts(found, hardware.cloud)
+        raise UserError(problems=[Problem(message, subject=subject, hint=hint)])
     if found.gpus and not runs_engines(found):
         made = accelerator(found.gpu).vendor
         raise UserError(problems=[Problem(f"{found.name} has {made}'s {found.gpu}: not planned for", subject=subject)])
     own = next((price for known, price in hardware.prices.items() if known == name), None)
     return repriced(found, own) if own else found
+
+
+def counterparts(found: Instance, cloud: str) -> str:
+    """What a cloud has in place of another's instance: those with the same accelerator, or all that there are."""
+    there = [each for each in instances().values() if each.cloud.lower() == cloud and runs_engines(each)]
+    same = [each.name for each in there if each.gpu == found.gpu]
+    if same or not found.gpu:
+        return f"with {found.gpu} {cloud} has {', '.join(same)}" if same else f"an instance of {cloud}"
+    return f"{cloud} has no {found.gpu}; it has {', '.join(dict.fromkeys(each.gpu for each in there))}"
 
 
 def repriced(found: Instance, own: HourPrices) -> Instance:
