@@ -97,6 +97,8 @@ def _overlay_items(node: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield key, f"{value}Overlay"
         elif key == "oneOf":  # several engines may fit what an overlay says of a model
             yield "anyOf", [*_pointing_to_overlays(value), {"type": "null"}]
+        elif key == "additionalProperties" and isinstance(value, dict):  # a pool, a role, a price
+            yield key, {"anyOf": [_pointing_to_overlays(value), {"type": "null"}]}
         else:
             yield key, _pointing_to_overlays(value)
 
