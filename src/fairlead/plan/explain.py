@@ -6,6 +6,8 @@ import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from fairlead.catalog.networks import network
+from fairlead.plan.apart import GAIN, NETWORK_PART, kv_bytes, weighed
 from fairlead.plan.ask import Ask
 from fairlead.plan.autoscale.promise import Lengths
 from fairlead.plan.capacity import ENGINE_START_S, READ_BYTES_S, startup_s
@@ -18,6 +20,7 @@ from fairlead.plan.search import Choice
 from fairlead.plan.service import Pool
 from fairlead.spec.planning import Hardware
 
+APART_SOURCE = "simulated, or a bound where even that does not pay; not more than the network carries"
 YEAR = "365 days x 24 h / 12"
 
 
@@ -56,6 +59,7 @@ def explained(asked: Asked) -> Number:
         sequences(plan, choice.option.ask),
         batched(choice),
         startup(plan),
+        apart(asked),
     )
     return Number(name=choice.option.ask.name, value=f"{choice.replicas} x {plan.title}", inputs=inputs)
 
@@ -145,6 +149,32 @@ def startup(plan: Deployment) -> Number:
         value=f"{startup_s(plan):g} s",
         formula=f"{ENGINE_START_S:g} s + weights / {READ_BYTES_S / 1e9:g} GB/s",
         source="assumed, not measured: docs/planning.md",
+    )
+
+
+def apart(asked: Asked) -> Number:
+    """Whether prompts are better read by replicas of their own."""
+    found = weighed(asked.choice, asked.hardware, asked.known)
+    line = network(asked.choice.option.site.instance.name)
+    inputs: tuple[Number, ...] = ()
+    if found.apart and line:
+        kv = kv_bytes(asked.choice.option)
+        inputs = (
+            Number(
+                name="transfer of a prompt, p95",
+                value=f"{found.transfer_s * 1e3:,.0f} ms",
+                formula=f"tokens x {kv / 1024:.0f} KiB / ({NETWORK_PART:g} x the replica's part of the node's network)",
+                inputs=(Number(name="network of a node", value=f"{line.gbit_s:g} Gbit/s", source=line.source),),
+            ),
+            Number(name="prefill", value=f"{found.prefill_rate:.3g} requests/s a replica", source=APART_SOURCE),
+            Number(name="decode", value=f"{found.decode_rate:.3g} requests/s a replica", source=APART_SOURCE),
+        )
+    return Number(
+        name="prefill apart from decode",
+        value="pays" if found.pays else "together",
+        formula=found.why,
+        source=f"apart where it needs less than {GAIN:.0%} of the replicas: plan/apart.py",
+        inputs=inputs,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fairlead.errors import Problem, UserError
+from fairlead.plan.apart import weighed
 from fairlead.plan.ask import Ask, asks
 from fairlead.plan.constants import Fit
 from fairlead.plan.market import price_warnings
@@ -23,7 +24,14 @@ from fairlead.spec.types import Spec
 def service_plan(spec: Spec, known: Fit, today: datetime.date, *, folder: Path = Path()) -> ServicePlan:
     """The plan that `spec` asks for. Paths in it start in `folder`. Raises UserError with all problems."""
     hardware, _, work = work_of(spec, known, folder, {})
-    return assembled(spec, hardware, work, today)
+    plan = assembled(spec, hardware, work, today)
+    return replace(plan, placements=tuple(with_apart(each, work, known) for each in plan.placements))
+
+
+def with_apart(placement: Placement, work: Placing, known: Fit) -> Placement:
+    """A placement that says how many replicas only read prompts, where that needs fewer."""
+    found = weighed(work.chosen[placement.model], work.hardware, known)
+    return replace(placement, apart=found.apart) if found.pays else placement
 
 
 def work_of(spec: Spec, known: Fit, folder: Path, seen: Simulated) -> tuple[Hardware, tuple[Ask, ...], Placing]:

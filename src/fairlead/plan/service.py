@@ -27,6 +27,14 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Apart:
+    """Replicas that read prompts, and others that write answers; all of one deployment."""
+
+    prefill: int
+    decode: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
     """A model of the spec, by its public name, on a pool.
 
@@ -34,7 +42,8 @@ class Placement:
     spare; `minimum` and `maximum` bound them when they scale. `max_num_seqs` sequences of `max_model_len` tokens are
     what an engine is told; `deployment.tokens` is its `max_num_batched_tokens`, `deployment.utilization` its
     `gpu_memory_utilization`. `ongoing` requests, running and queued, a replica takes within the SLO: the target of each
-    autoscaler. `startup_s`: from a pod's start until it answers.
+    autoscaler. `startup_s`: from a pod's start until it answers. `apart`: where fewer replicas do it if some only read
+    prompts, how many of each (`plan/apart.py`); a target that can do so uses them in place of `replicas`.
     """
 
     model: str
@@ -46,6 +55,7 @@ class Placement:
     maximum: int
     ongoing: float
     startup_s: float
+    apart: Apart | None = None
 
     @property
     def gpus(self) -> int:

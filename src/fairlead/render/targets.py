@@ -33,6 +33,7 @@ from fairlead.render.platform.rbac import rbac
 from fairlead.render.platform.scaling import engine_disruption, engine_scaling, gateway_scaling, gateways
 from fairlead.render.platform.secrets import secrets
 from fairlead.render.platform.storage import storage
+from fairlead.render.pods import by_llm_inference_service
 from fairlead.spec.types import Spec
 
 PLATFORM: tuple[Renderer, ...] = (
@@ -110,7 +111,8 @@ def build(spec: Spec, plan: ServicePlan, target: str) -> Build:
     """What the renderers of a target look at. The spec is one that `refusals` has nothing against."""
     upstreams = {model: TARGETS[target].upstream(spec, model) for model in rendered_models(spec)}
     compiled = cluster_gateway(spec, upstreams, replicas=gateways(spec)[1])
-    return Build(spec=spec, plan=plan, gateway=compiled, target=target)
+    made = Build(spec=spec, plan=plan, gateway=compiled, target=target)
+    return llmd.settled(made) if target == "llm-d" or by_llm_inference_service(made) else made
 
 
 def rendered(build: Build) -> Files:

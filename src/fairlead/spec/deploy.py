@@ -205,4 +205,5 @@ class Deploy(Closed):
     llmd: LlmD = LlmD()
     """How llm-d is reached; only for target llm-d."""
     disaggregate: Mapping[ModelName, Disaggregation] = Field(default_factory=dict)
-    """Models whose prompts are read by pods of their own; only for target llm-d."""
+    """Models whose prompts are read by pods of their own; only for target llm-d and for LLMInferenceServices.
+    Default: where the plan finds that it pays."""

@@ -58,7 +58,7 @@ class LlmD(Closed):
 class Disaggregation(Closed):
     """Prefill and decode of a model in pods of their own, on target llm-d."""
 
-    prefill: Count = Field(ge=1, le=256)
-    """Replicas that read prompts; they are on top of the model's own, which write answers."""
+    prefill: Count = Field(ge=0, le=256)
+    """Replicas that read prompts, on top of the model's own, which write answers; 0: none, whatever the plan says."""
     min_prompt: Count = Field(512, ge=1)
     """Tokens of a prompt that no cache knows, from which on it is worth the way."""

@@ -10,10 +10,12 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from fairlead.catalog.instances import instance
+from fairlead.plan.service import Apart
 from fairlead.render.build import Build, Object
 from fairlead.render.engines import inference_gateway, llmd, picker
 from fairlead.render.engines.site import sites
 from fairlead.render.engines.vllm import vllm
+from fairlead.render.targets import build as build_of
 from fairlead.render.targets import flows, rendered
 
 from ..plans import SERVICE, built
@@ -129,6 +131,49 @@ def test_prefill_is_apart_only_where_the_file_says_so() -> None:
     assert f"{LLAMA}-prefill" not in {
         each["metadata"]["name"] for each in objects(parts(llmd.llmd, BUILDS["together"]), "Deployment")
     }
+
+
+def paying(text: str = SERVICE, target: str = TARGET) -> Build:
+    """The plan finds that two replicas for prompts and one for answers do what four did."""
+    base = built(text, "vllm")
+    [first, *others] = base.plan.placements
+    plan = replace(base.plan, placements=(replace(first, apart=Apart(prefill=2, decode=1)), *others))
+    return build_of(base.spec, plan, target)
+
+
+def test_prefill_is_apart_where_the_plan_finds_that_it_pays() -> None:
+    build = paying()
+    made = parts(llmd.llmd, build)
+    assert named(made, "Deployment", f"{LLAMA}-prefill")["spec"]["replicas"] == 2
+    [placed, _] = build.plan.placements
+    assert (placed.deployment.replicas, placed.minimum, placed.maximum) == (1, 1, 2)  # of 1 to 4 for both kinds
+    assert [each["name"] for each in config(build)["schedulingProfiles"]] == ["prefill", "decode"]
+    assert {"kv-cache", "scrape-decode"} <= {flow.name for flow in flows(build)}
+
+
+def test_the_file_and_the_target_have_the_last_word() -> None:
+    never = paying(SERVICE + "  disaggregate: {llama-8b: {prefill: 0}}\n")
+    written = paying(SERVICE + "  disaggregate: {llama-8b: {prefill: 3}}\n")
+    assert f"{LLAMA}-prefill" not in {
+        each["metadata"]["name"] for each in objects(parts(llmd.llmd, never), "Deployment")
+    }
+    assert named(parts(llmd.llmd, written), "Deployment", f"{LLAMA}-prefill")["spec"]["replicas"] == 3
+    for build in (never, written, paying(target="vllm")):
+        assert (build.plan.placements[0].minimum, build.plan.placements[0].maximum) == (1, 4)
+
+
+def test_prefill_has_the_engines_whole_budget_of_tokens() -> None:
+    """Nobody waits in its iterations; decode keeps the planned one."""
+    made = parts(llmd.llmd, BUILDS["apart"])
+    word = "--max-num-batched-tokens="
+    budgets = [
+        int(arg.removeprefix(word))
+        for name in (LLAMA, f"{LLAMA}-prefill")
+        for arg in named(made, "Deployment", name)["spec"]["template"]["spec"]["containers"][0]["args"]
+        if arg.startswith(word)
+    ]
+    planned = BUILDS["apart"].plan.placements[0].deployment
+    assert budgets == [planned.tokens, max(planned.tokens, planned.engine.batch_limits(planned.gpu)[0])]
 
 
 def test_a_decode_pod_is_reached_through_its_sidecar() -> None:

@@ -104,5 +104,5 @@ def scaled(build: Build, model: str) -> Scaled:
 def flows(build: Build) -> Iterator[Flow]:
     """Those of llm-d; and the preset's sidecar asks for the pods of the pool, so that it calls no others."""
     yield from llmd.flows(build, behind_port=BEHIND_PORT)
-    if build.spec.deploy and build.spec.deploy.disaggregate:
+    if any(llmd.disaggregation(site) for site in sites(build)):
         yield from api_server(Pods(names.ENGINE), "sidecars of decode look up the pods of their pool")

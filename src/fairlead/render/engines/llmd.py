@@ -6,9 +6,11 @@ A replica on one node is a Deployment's pod; one on several nodes is a group of 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fairlead.catalog.components import component
+from fairlead.plan.service import Placement
 from fairlead.render import kube, names, yaml
 from fairlead.render.build import Build, Object, Part
 from fairlead.render.cluster import Scaled
@@ -58,9 +60,33 @@ def routed(site: Site, apart: Disaggregation | None) -> Iterator[Object]:
 
 
 def disaggregation(site: Site) -> Disaggregation | None:
-    """Whether prefill has pods of its own: only where the file says so, since it pays for long prompts alone."""
-    deploy = site.spec.deploy
-    return deploy.disaggregate.get(site.served) if deploy else None
+    """Whether prefill has pods of its own: where the file says so; where it says nothing, if the plan finds it pays."""
+    written = site.spec.deploy.disaggregate.get(site.served) if site.spec.deploy else None
+    if written is not None:
+        return written if written.prefill else None
+    apart = site.placement.apart
+    return Disaggregation(prefill=apart.prefill) if apart and site.hosts == 1 else None
+
+
+def settled(build: Build) -> Build:
+    """With the replicas that a plan wants apart. The bounds stay those of both kinds; prefill does not scale."""
+    placements = tuple(settled_placement(Site(build, each)) for each in build.plan.placements)
+    return replace(build, plan=replace(build.plan, placements=placements))
+
+
+def settled_placement(site: Site) -> Placement:
+    """Of decode, where the plan's split is used."""
+    placed, deploy = site.placement, site.spec.deploy
+    written = deploy.disaggregate.get(site.served) if deploy else None
+    if written is not None or disaggregation(site) is None or placed.apart is None:
+        return replace(placed, apart=None)
+    prefill, decode = placed.apart.prefill, placed.apart.decode
+    return replace(
+        placed,
+        deployment=replace(placed.deployment, replicas=decode),
+        minimum=max(1, placed.minimum - prefill) if site.scales else decode,
+        maximum=max(1, placed.maximum - prefill) if site.scales else decode,
+    )
 
 
 def scaled(build: Build, model: str) -> Scaled:
@@ -111,7 +137,11 @@ def role_labels(site: Site, role: str) -> dict[str, str]:
 
 
 def prefill(site: Site) -> Object:
-    """Reads prompts, and keeps what it made until decode has fetched it."""
+    """Reads prompts, and keeps what it made until decode has fetched it. No answer waits for its iterations."""
+    planned = site.placement.deployment
+    tokens, _ = planned.engine.batch_limits(planned.gpu)
+    whole = replace(planned, tokens=max(tokens, planned.tokens))
+    site = replace(site, placement=replace(site.placement, deployment=whole))
     return pod.server(site, more=[transfer("kv_producer")], env=[*transfer_variables()])
 
 
@@ -176,7 +206,7 @@ def flows(build: Build, behind_port: int = BEHIND_PORT) -> Iterator[Flow]:
     yield Flow("scrape-picker", monitoring, chooser, ((TCP, picker.METRICS_PORT),), "metrics of the pickers")
     yield from dns(names.PICKER)
     yield from api_server(chooser, "pickers watch their pool and its pods")
-    if deploy.disaggregate:
+    if any(disaggregation(site) for site in sites(build)):
         why = "KV caches go from prefill to decode, at ports that NIXL chooses"
         yield Flow("kv-cache", engine, engine, (), why)
         yield Flow("scrape-decode", monitoring, engine, ((TCP, behind_port),), "metrics of engines behind a sidecar")

@@ -26,12 +26,12 @@ def engine_refusals(build: Build) -> list[Finding]:
 def _disaggregated_on_llmd(build: Build) -> Iterator[Finding]:
     deploy = build.spec.deploy
     placed = [site.served for site in sites(build)]
-    for model in deploy.disaggregate if deploy else {}:
+    for model, asked in deploy.disaggregate.items() if deploy else ():
         path = ("deploy", "disaggregate", model)
         if model not in placed:
             hint = nearest(model, placed, otherwise="models")
             yield Finding(path, f"no model {model!r} is deployed", hint, at_key=True)
-        elif build.target != "llm-d" and not by_llm_inference_service(build):
+        elif asked.prefill and build.target != "llm-d" and not by_llm_inference_service(build):
             message = f"target {build.target} does not read prompts in pods of their own"
             hint = "render for llm-d, or for KServe's LLMInferenceService, or leave it to an overlay"
             yield Finding(path, message, hint, at_key=True)
