@@ -22,6 +22,7 @@ from contract.serving import free_port
 PATIENCE_S = 600.0
 POLL_S = 0.2
 MODEL = "{engine: ray, source: %s, device: cpu, max_model_len: 512, max_num_seqs: 32, cpus: 2.0, start_timeout: 15m}"
+ANOTHER = "{engine: vllm, source: %s, device: cpu, max_model_len: 512, max_num_seqs: 32, start_timeout: 15m}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +66,15 @@ class Service:
 
 @contextmanager
 def service(
-    folder: Path, models: Mapping[str, str], ray: str, environ: Mapping[str, str] | None = None
+    folder: Path, models: Mapping[str, str], ray: str, environ: Mapping[str, str] | None = None, *, named: bool = True
 ) -> Iterator[Service]:
-    """Up at the beginning of the block; down, with all its processes gone, at its end."""
-    file(folder, models, ray)
-    done = command(folder, "up", "--detach", "--json", environ=environ)
+    """Up at the beginning of the block; down, with all its processes gone, at its end.
+
+    `named`: the file names the engine; else the command line does, whatever the file names.
+    """
+    file(folder, models, ray, MODEL if named else ANOTHER)
+    engine = () if named else ("--engine", "ray")
+    done = command(folder, "up", *engine, "--detach", "--json", environ=environ)
     assert done.returncode == 0, done.stdout + done.stderr
     ready = json.loads(done.stdout)
     running = Service(folder, ready["url"], ready["key"])
@@ -83,12 +88,12 @@ def service(
         until(lambda: not any(alive(process) for process in processes), "the end of every process")
 
 
-def file(folder: Path, models: Mapping[str, str], ray: str) -> Path:
+def file(folder: Path, models: Mapping[str, str], ray: str, model: str = MODEL) -> Path:
     """The service's file."""
     assert VLLM_PYTHON.exists(), "run `make test-ray`: it sets up Ray and vLLM first"
     path = folder / "fairlead.yaml"
     lines = ["apiVersion: fairlead/v1", "name: fleet", "models:"]
-    lines += [f"  {name}: {MODEL % source}" for name, source in models.items()]
+    lines += [f"  {name}: {model % source}" for name, source in models.items()]
     lines += [f"ray: {ray}", f"gateway: {{port: {free_port()}, admin_port: {free_port()}}}"]
     path.write_text("\n".join(lines) + "\n")
     return path

@@ -73,7 +73,7 @@ def test_a_cluster_that_runs_is_joined_and_left(cluster: Cluster, tmp_path: Path
     with Dashboard(cluster.dashboard_url, TOKEN) as dashboard:
         dashboard.deploy({**empty, "applications": []})
         with (
-            service(tmp_path, {"demo": "demo:v1"}, joined, {"RAY_CLUSTER_TOKEN": TOKEN}) as running,
+            service(tmp_path, {"demo": "demo:v1"}, joined, {"RAY_CLUSTER_TOKEN": TOKEN}, named=False) as running,
             loopback_client() as client,
         ):
             assert [each["name"] for each in running.status()["services"]] == ["ray-serve", "gateway"]

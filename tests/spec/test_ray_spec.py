@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.errors import UserError
 from fairlead.ops.layout import Layout
-from fairlead.ops.ray import configuration, fetched_here
+from fairlead.ops.ray import configuration, fetched_here, ray_models
 from fairlead.ops.workers import engines
 from fairlead.render.gateway import gateway_config
 from fairlead.render.serve_config import Http
@@ -19,10 +20,16 @@ CPU = "models: {a: {engine: ray, source: demo:v1, device: cpu}}\n"
 GPU = "models: {a: {engine: ray, source: 'hf://org/a@v1'}}\n"
 JOINED = "ray: {address: 'http://127.0.0.1:8265', serve_url: 'http://127.0.0.1:8000'}\n"
 ROLES = "access: {roles: {user: {models: ['*']}}}\n"
+REMOTE = "models: {r: {engine: remote, urls: ['http://127.0.0.1:8000']}}\n"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 HTTP = Http(host="127.0.0.1", port=8000)
 
 CONTRADICTIONS = {
-    "nobody uses it": ("models: {a: {source: demo:v1}}\nray: {nodes: 2}", "ray", "no model has engine: ray"),
+    "nobody uses it": (
+        REMOTE + "ray: {nodes: 2}",
+        "ray",
+        "every model is remote",
+    ),
     "no proxy": (GPU + "ray: {address: 'http://127.0.0.1:8265'}", "ray", "no serve_url"),
     "a proxy of nothing": (GPU + "ray: {serve_url: 'http://127.0.0.1:8000'}", "ray.serve_url", "no effect"),
     "a token of nothing": (GPU + "ray: {token_env: TOKEN}", "ray.token_env", "no effect"),
@@ -158,3 +165,43 @@ def test_a_cluster_of_our_own_is_on_loopback_behind_a_token(
         assert Path(worker.env["RAY_AUTH_TOKEN_PATH"]).stat().st_mode & 0o077 == 0
         assert "0.0.0.0" not in " ".join(worker.argv)
     assert made.upstreams["a"][0].startswith("http://127.0.0.1:")
+
+
+INSTEAD = {
+    "the embedded engine": (
+        "models: {a: {source: demo:v1, max_queue: 7, kv_cache: 300Mi, max_num_seqs: 5}}",
+        "models: {a: {engine: ray, source: demo:v1, device: cpu, max_num_seqs: 5}}",
+    ),
+    "vLLM": (
+        "models: {a: {engine: vllm, source: 'hf://org/a@v1', python: python3, shape: Qwen2.5-0.5B, dtype: float16}}",
+        "models: {a: {engine: ray, source: 'hf://org/a@v1', dtype: float16}}",
+    ),
+    "Ray": (CPU, CPU),
+    "somebody else's server": (REMOTE, REMOTE),
+}
+
+
+@pytest.mark.parametrize(("text", "same"), INSTEAD.values(), ids=INSTEAD)
+def test_models_run_on_ray_instead_of_what_the_file_names(write: Write, text: str, same: str) -> None:
+    assert load(write(text), engine="ray") == load(write(same))
+
+
+def test_a_promise_that_ray_does_not_keep_is_refused_there(write: Write) -> None:
+    path = write("models:\n  a: {engine: vllm, source: 'hf://org/a@v1', prompt_tokens: exact}")
+    assert load(path).models["a"].prompt_tokens == "exact"  # type: ignore[union-attr]
+    with pytest.raises(UserError) as refusal:
+        load(path, engine="ray")
+    (told,) = refusal.value.problems
+    assert told.subject == "models.a.prompt_tokens"
+    assert told.where.endswith("fairlead.yaml:4:46")
+
+
+def test_the_examples_run_on_ray_as_well() -> None:
+    for name in ("laptop", "roles", "limits"):
+        spec = load(EXAMPLES / name / "fairlead.yaml", engine="ray")
+        assert list(ray_models(spec)) == list(spec.models)
+
+
+def test_an_operation_that_ray_does_not_have_is_refused_there() -> None:
+    with pytest.raises(UserError, match=r"models.llama.operations\[2\]: must be .* not 'responses'"):
+        load(EXAMPLES / "vllm" / "fairlead.yaml", engine="ray")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import typer
@@ -43,6 +43,9 @@ DEFAULT_FILE = Path("fairlead.yaml")
 def up(
     file: File = DEFAULT_FILE,
     environment: Environment = None,
+    engine: Annotated[
+        Literal["ray"] | None, typer.Option(help="Run the models on this engine, whatever the file names.")
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when it is ready; `down` ends it.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -53,7 +56,7 @@ def up(
     if detach:
         began = time.monotonic()
         with spinner("starting", quiet=as_json):
-            run = up_detached(file, environment, lambda run: None)
+            run = up_detached(file, environment, lambda run: None, engine)
         layout = Layout.beside(file)
         key = layout.laptop_key.read_text().strip() if layout.laptop_key.exists() else None
         authority = layout.authority if run.url.startswith("https:") and layout.authority.exists() else None
@@ -61,7 +64,7 @@ def up(
         tell_ready(Ready(run.url, run.admin_url, key, elapsed, authority, next(iter(run.models), "")), as_json=as_json)
         return
     with Screen(quiet=as_json) as screen:
-        run_up(file, environment, screen.observer(), os.environ)
+        run_up(file, environment, screen.observer(), os.environ, engine)
 
 
 def down(file: File = DEFAULT_FILE, as_json: AsJson = False) -> None:

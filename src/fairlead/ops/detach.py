@@ -19,7 +19,9 @@ from fairlead.ops.runfile import Run
 POLL_S = 0.05
 
 
-def up_detached(file: Path, environment: str | None, tick: Callable[[Run | None], None]) -> Run:
+def up_detached(
+    file: Path, environment: str | None, tick: Callable[[Run | None], None], engine: str | None = None
+) -> Run:
     """Start `up` in the background; returns when it is ready. Raises UserError when it fails.
 
     `tick` is called about 20 times a second with what is known so far.
@@ -32,6 +34,7 @@ def up_detached(file: Path, environment: str | None, tick: Callable[[Run | None]
     layout.run_json.unlink(missing_ok=True)
     command = [sys.executable, "-m", "fairlead.cli.main", "up", str(layout.file)]
     command += ["--environment", environment] if environment else []
+    command += ["--engine", engine] if engine else []
     with (layout.logs / "up.log").open("wb") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True

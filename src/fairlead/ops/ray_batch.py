@@ -20,7 +20,7 @@ def ray_data(layout: Layout) -> RayDataEngine:
     if HEAD not in {service.name for service in run.services}:
         hint = "without `ray.address` and with a model of engine ray `up` starts one; --engine http needs none"
         raise UserError("this service has started no Ray cluster", where=str(layout.file), hint=hint)
-    spec = load(layout.file, run.overlay)
+    spec = load(layout.file, run.overlay, engine=run.engine)
     cluster = msgspec.json.decode((layout.ray / CLUSTER).read_bytes(), type=Joined)
     return RayDataEngine(layout.ray, cluster, spec.name, public_names(spec))
 

@@ -30,7 +30,7 @@ class Service(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """A running `up`. `overlay` is what -e named; `error` tells why a failed one failed."""
+    """A running `up`. `overlay` is what -e named, `engine` what --engine did; `error` tells why a failed one failed."""
 
     pid: int
     state: State
@@ -41,6 +41,7 @@ class Run(msgspec.Struct, frozen=True):
     started_at: float
     services: tuple[Service, ...] = ()
     overlay: str | None = None
+    engine: Literal["ray"] | None = None
     error: str = ""
     models: tuple[str, ...] = ()
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import httpx
 
@@ -67,6 +68,7 @@ class Up:
     resolved: Spec  # with the values of its variables: what the engines are started by
     place: Place  # of the keys and the ledger
     overlay: str | None
+    engine: Literal["ray"] | None
     observer: Observer
     began: float = field(default_factory=time.monotonic)
     hide: Callable[[str], str] = lambda text: text  # takes the values of variables out of what is written
@@ -151,21 +153,32 @@ class Up:
                 started_at=self.started_at,
                 services=tuple(service(status, self.hide) for status in services),
                 overlay=self.overlay,
+                engine=self.engine,
                 error=error,
                 models=tuple(self.spec.models),
             ),
         )
 
 
-def up(file: Path, environment: str | None, observer: Observer, environ: Mapping[str, str]) -> None:
-    """Run the service that `file` declares until told to stop. Raises UserError."""
-    spec = load(file, environment, environ=environ)
+def up(
+    file: Path,
+    environment: str | None,
+    observer: Observer,
+    environ: Mapping[str, str],
+    engine: Literal["ray"] | None = None,
+) -> None:
+    """Run the service that `file` declares until told to stop, its models on `engine` if one is named.
+
+    Raises UserError.
+    """
+    spec = load(file, environment, environ=environ, engine=engine)
     layout = Layout.beside(file)
     place = place_for(spec, layout, environ)
     layout.make()
     with runfile.held(layout):
         hide = partial(masked, names=names_used(spec), environ=environ)
-        running = Up(layout, spec, with_values(spec, environ), place, environment, observer, hide=hide)
+        resolved = with_values(spec, environ)
+        running = Up(layout, spec, resolved, place, environment, engine, observer, hide=hide)
         try:
             asyncio.run(running.run())
         except (UserError, BaseExceptionGroup) as raised:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
@@ -14,6 +14,7 @@ from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
 from fairlead.spec.crosscheck import crosscheck
 from fairlead.spec.deploy import Backup, Cache, Deploy, Images, Ingress, Override, Reach, Schedule, Secrets
 from fairlead.spec.engines import Disaggregation, KServe, LlmD, RayCluster
+from fairlead.spec.instead import on_ray
 from fairlead.spec.monitoring import Mail, Monitoring, PagerDuty, Receivers, Slack
 from fairlead.spec.planning import Autoscaling, Hardware, HourPrices, NodePool, Slo, Workload
 from fairlead.spec.problems import Finding, Path, dotted, from_pydantic
@@ -26,12 +27,19 @@ from fairlead.spec.yaml import Document
 Environ = Mapping[str, str]
 
 
-def load(path: str | FilePath, environment: str | None = None, *, environ: Environ | None = None) -> Spec:
+def load(
+    path: str | FilePath,
+    environment: str | None = None,
+    *,
+    environ: Environ | None = None,
+    engine: Literal["ray"] | None = None,
+) -> Spec:
     """The spec in the file, for one environment. Raises `UserError` with all problems at once.
 
     Its texts keep their `${VAR}`. With `environ` every variable has to be set, and to hold what its field takes.
+    `engine`: what the models that are started here run on, whatever the file says.
     """
-    return resolve(read(path), environment, environ=environ)
+    return resolve(read(path), environment, environ=environ, engine=engine)
 
 
 def read(path: str | FilePath) -> Document:
@@ -50,9 +58,17 @@ def read(path: str | FilePath) -> Document:
     return yaml.parse(text, file=str(path))
 
 
-def resolve(document: Document, environment: str | None = None, *, environ: Environ | None = None) -> Spec:
+def resolve(
+    document: Document,
+    environment: str | None = None,
+    *,
+    environ: Environ | None = None,
+    engine: Literal["ray"] | None = None,
+) -> Spec:
     """The spec that a document means in one environment."""
     resolved, findings = overlay.resolve(document, environment)
+    if engine is not None:
+        resolved = on_ray(resolved)
     values = with_defaults(resolved.values)
     spec: Spec | None = None
     try:

@@ -27,7 +27,8 @@ class RayScaling(Closed):
 
 
 class Ray(Closed):
-    """The Ray cluster that models with engine ray run on: one that `up` starts here, or one that runs already."""
+    """The Ray cluster of models with engine ray, and of all with `up --engine ray`: one that `up` starts here, or one
+    that runs already."""
 
     address: Url | None = None
     """URL of the dashboard of a cluster that runs already. Default: `up` starts a cluster on this machine."""

@@ -8,7 +8,7 @@ from fairlead.addresses import is_loopback
 from fairlead.spec.problems import Finding
 from fairlead.spec.ray import Ray
 from fairlead.spec.source import is_gguf
-from fairlead.spec.types import AnyModel, RayModel
+from fairlead.spec.types import AnyModel, RayModel, RemoteModel
 
 OWN = ("python", "nodes", "cpus")  # what only a cluster that is started here has
 
@@ -20,8 +20,8 @@ def findings(ray: Ray | None, models: Mapping[str, AnyModel | None], *, plain_ht
         yield from _model(name, model, ray or Ray())
     if ray is None:
         return
-    if not on_ray and None not in models.values():
-        yield Finding(("ray",), "no model has engine: ray", "leave it out, or give a model that engine", at_key=True)
+    if all(isinstance(model, RemoteModel) for model in models.values()):
+        yield Finding(("ray",), "nothing can run on it: every model is remote", "leave it out", at_key=True)
     yield from _joined(ray, plain_http=plain_http)
 
 
