@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -54,6 +55,9 @@ def lint(
     outside: Annotated[
         bool, typer.Option("--outside", help="Also run shellcheck, hadolint and checkov, where installed.")
     ] = False,
+    schemas: Annotated[
+        bool, typer.Option("--schemas", help="Also hold custom objects against what `fairlead schemas pull` brought.")
+    ] = False,
     explain: Annotated[str | None, typer.Option(help="Print the page of a rule, for example D-21.")] = None,
 ) -> None:
     """Find what is dead, refused, unschedulable or open in manifests, scripts, dashboards and pages about them.
@@ -70,11 +74,13 @@ def lint(
 
     chosen = [_rule(name).id for name in select or ()]
     files = lint_files.files(paths)
-    foreign: Sequence[Finding] = ()
+    foreign: list[Finding] = []
     if outside:
         from fairlead.ops.outside_linters import findings as of_others
 
-        foreign = of_others(files)
+        foreign += of_others(files)
+    if schemas:
+        foreign += by_definitions(files)
     report = run(files, only=chosen, foreign=foreign)
     if fix:
         mend(files, report, write=write)
@@ -82,6 +88,21 @@ def lint(
     told(report, files, Format.json if as_json else output)
     if report.fails(fail_on.value):
         raise typer.Exit(EXIT_FAILED)
+
+
+def by_definitions(files: Sequence[File]) -> Sequence[Finding]:
+    """What pulled definitions say; what they could not check is told. Raises UserError where there are none."""
+    from fairlead.ops.schemas import received, store
+
+    received.refuse_without_libraries()
+    pulled = store.pulled(store.place(os.environ, Path.home()))
+    if pulled is None:
+        raise UserError("no schemas were pulled", hint="fairlead schemas pull --from-cluster, or --from-release")
+    from fairlead.ops.schemas import linting
+
+    told = linting.lint(files, pulled)
+    typer.echo(told.line(), err=True)
+    return told.findings
 
 
 def _rule(name: str) -> Rule:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -259,5 +260,5 @@ def test_it_must_be_said_from_where() -> None:
 
 
 def test_without_the_libraries_it_says_which_extra(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    monkeypatch.setattr("fairlead.ops.schemas.received.NEEDED", ("no_such_module",))
+    monkeypatch.setitem(sys.modules, "re2", None)
     assert "pip install 'fairlead[schemas]'" in problems(run("pull", "--from-folder", str(folder)))[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,7 @@ def test_what_was_changed_since_it_was_pulled_is_not_believed(file: Path, pulled
 
 @pytest.mark.usefixtures("pulled")
 def test_without_the_libraries_nothing_passes_as_checked(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fairlead.ops.schemas.received.NEEDED", ("no_such_module",))
+    monkeypatch.setitem(sys.modules, "re2", None)
     changed(file, "sheduled: true")
     told = json.loads(rendering(file, "--json").output)["schemas"]
     assert "pip install 'fairlead[schemas]'" in told["reason"]
