@@ -20,6 +20,7 @@ from fairlead.engine.supervisor import Supervisor, WorkerSpec, WorkerStatus
 from fairlead.errors import EXIT_FAILED, UserError
 from fairlead.ops import runfile
 from fairlead.ops.firstkey import laptop_key
+from fairlead.ops.interpreters import check_interpreters
 from fairlead.ops.layout import Layout
 from fairlead.ops.place import place_for
 from fairlead.ops.ray import ray_folder
@@ -173,6 +174,7 @@ def up(
     """
     spec = load(file, environment, environ=environ, engine=engine)
     layout = Layout.beside(file)
+    check_interpreters(spec, layout.file.parent)
     place = place_for(spec, layout, environ)
     layout.make()
     with runfile.held(layout):
