@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fairlead.gateway.tables import headers
+from render.planned import rendered
 
 from .conftest import Build, House
 from .harness import question
@@ -87,3 +88,23 @@ def test_an_objective_that_is_no_name_is_refused(name: str) -> None:
 
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"interactive": name, "batch": "m0-batch"}, Objectives)
+
+
+def test_what_llm_d_is_rendered_with_is_what_its_picker_is_told(build: Build) -> None:
+    """The 70B example: the rendered gateway.json tells names, and each is that of a rendered objective of its pool."""
+    made = rendered("large", "llm-d")
+    [table] = made.build.gateway["models"].values()
+    objectives = {
+        each.object["metadata"]["name"]: each.object["spec"]
+        for each in made.files.manifests
+        if each.object["kind"] == "InferenceObjective"
+    }
+
+    def change(config: dict[str, Any]) -> None:
+        config["models"]["m0"]["objectives"] = table["objectives"]
+
+    house = build(change=change)
+    told_names = [told(house, "user", fields)[HEADER] for fields in ({}, {"x-fairlead-priority": "batch"})]
+    first, last = (objectives[name] for name in told_names)
+    assert first["poolRef"] == last["poolRef"]
+    assert first["priority"] > last["priority"]

@@ -92,7 +92,8 @@ class Exchange:
             return
         now = app.wall()
         entry = app.consumption.entry(self.caller, self.admission, now, patient=self.patient)
-        self.patient = entry.batch  # its role may be one of those that wait
+        if entry.batch:  # its role may be one of those that wait
+            self.patient = True
         room.enter(self, entry, now)
 
     def start(self) -> None:

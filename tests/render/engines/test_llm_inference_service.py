@@ -7,15 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.ops.rendering import render_file
 from fairlead.render import names, pods
 from fairlead.render.build import Build, Object
 from fairlead.render.checks.registry import problems
 from fairlead.render.engines import kserve
+from fairlead.render.engines.llm_inference_service import KIND
 from fairlead.render.engines.refusals import engine_refusals
 from fairlead.render.engines.vllm import vllm
+from fairlead.render.schedule_pods import schedule
 from fairlead.render.targets import rendered
 from fairlead.render.workloads import workloads
 
+from ..oracles import judge
+from ..planned import file, planned
+from ..planned import written as made_folder
 from ..plans import SERVICE, built
 from .oracle import judged, named, objects, parts
 
@@ -119,3 +125,19 @@ def test_prefill_apart_has_pods_of_its_own_and_decode_listens_behind_the_presets
 def test_what_it_cannot_do_is_refused() -> None:
     build = built(TEXT.replace("kind: LLM", "transformer: true, kind: LLM"), "kserve")
     assert [finding.message for finding in engine_refusals(build)] == ["an LLMInferenceService has no transformer"]
+
+
+def test_the_70b_as_an_example_has_it(tmp_path: Path) -> None:
+    """Whole, with all that stands around it: no check of ours has anything against it, nor have the judges."""
+    text = file("large").read_text().replace("\ndeploy:\n", "\ndeploy:\n  kserve: {kind: LLMInferenceService}\n")
+    (tmp_path / "fairlead.yaml").write_text(text)
+    made = render_file(tmp_path / "fairlead.yaml", None, "kserve", lambda spec: planned("large"))
+    folder = made_folder(made, tmp_path / "made") / "manifests"
+    assert {each.object["kind"] for each in made.files.manifests} >= {KIND, "InferencePool", "InferenceObjective"}
+    judge("crds", folder)
+    judge(
+        "core", folder, "--external", "Deployment/large-llama-70b-kserve"
+    )  # KServe's, of which the judge knows nothing
+    judge("kustomize", folder)
+    placed = schedule(workloads(made.files.manifests), made.build.plan.pools, fullest=True)
+    assert not placed.pending
