@@ -27,7 +27,7 @@ from fairlead.signals.cluster import CLUSTER
 from fairlead.signals.engine import VLLM
 from fairlead.signals.gpu import GPU
 from fairlead.signals.ray import RAY
-from fairlead.spec import batches, consumption, deploy, engines, monitoring, planning, ray, store, types
+from fairlead.spec import batches, consumption, deploy, engines, jobs, monitoring, planning, ray, store, types
 from fairlead.spec.enforced import ENFORCED
 
 READ = {
@@ -84,6 +84,7 @@ PARTS: Mapping[str, type[BaseModel]] = {
     "deploy.secrets": deploy.Secrets,
     "deploy.cache": deploy.Cache,
     "deploy.schedules.NAME": deploy.Schedule,
+    "deploy.jobs.NAME": jobs.Job,
     "deploy.backup": deploy.Backup,
     "deploy.reach": deploy.Reach,
     "deploy.overrides": deploy.Override,

@@ -45,6 +45,14 @@ deploy:
   schedules:
     day: {models: [llama-8b], timezone: Europe/Berlin, start: 0 7 * * 1-5, end: 0 20 * * 1-5, replicas: 3}
   backup: {schedule: 0 2 * * *}
+  jobs:
+    nightly:
+      model: llama-8b
+      input: s3://rows/questions.jsonl
+      output: s3://answers/{run}.jsonl
+      schedule: 0 2 * * *
+      timezone: Europe/Berlin
+      engine: gateway
   ray: {redis: "redis.data.svc:6379"}
 """
 GENERAL = Instance(

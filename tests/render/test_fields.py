@@ -68,6 +68,15 @@ SERVICE: Mapping[str, Any] = {
             }
         },
         "backup": {"schedule": "0 2 * * *"},
+        "jobs": {
+            "nightly": {
+                "model": "llama",
+                "input": "s3://rows/today.jsonl",
+                "output": "s3://answers/{run}.jsonl",
+                "schedule": "0 2 * * *",
+                "engine": "gateway",
+            }
+        },
         "ray": {"redis": "redis.data.svc:6379"},
         "overrides": [{"kind": "Service", "name": "chat-gateway", "patch": {"metadata": {"annotations": {"a": "b"}}}}],
     },
@@ -75,6 +84,14 @@ SERVICE: Mapping[str, Any] = {
 MODEL = "models/llama"
 POOL = "hardware/pools/l4"
 ROOT = Path(__file__).parents[2]
+JOB = "deploy/jobs/nightly"
+ON_RAY = (
+    ("deploy/images/ray", "ghcr.io/example/ray:2.60.0"),
+    (f"{MODEL}/pool", "l4"),
+    ("hardware/pools/nights", {"instance": "g6.2xlarge", "min": 0, "max": 4}),
+    (f"{JOB}/engine", "ray"),
+    (f"{JOB}/pool", "nights"),
+)
 SPLIT = (("deploy/disaggregate", {"llama": {"prefill": 1}}),)
 ARGO = {"repository": "https://git.example.com/models.git", "path": "rendered/production"}
 
@@ -162,6 +179,18 @@ CHANGES: Mapping[str, Change] = {
     "Backup.keep": Change("deploy/backup/keep", "7d"),
     "Backup.namespace": Change("deploy/backup/namespace", "backups"),
     "Backup.location": Change("deploy/backup/location", "far"),
+    "Deploy.jobs": Change("deploy/jobs", {}),
+    "Job.model": Change(f"{JOB}/model", "nobody"),
+    "Job.input": Change(f"{JOB}/input", "s3://rows/tomorrow.jsonl"),
+    "Job.output": Change(f"{JOB}/output", "s3://others/{run}.jsonl"),
+    "Job.schedule": Change(f"{JOB}/schedule", "0 3 * * *"),
+    "Job.timezone": Change(f"{JOB}/timezone", "Europe/Berlin"),
+    "Job.engine": Change(f"{JOB}/engine", "ray"),
+    "Job.concurrency": Change(f"{JOB}/concurrency", 8),
+    "Job.api_key_env": Change(f"{JOB}/api_key_env", "NIGHTLY_KEY"),
+    "Job.replicas": Change(f"{JOB}/replicas", 2, "kuberay", ON_RAY),
+    "Job.pool": Change(f"{JOB}/pool", "nowhere", "kuberay", ON_RAY),
+    "Job.deadline": Change(f"{JOB}/deadline", "1h"),
     "Reach.monitoring": Change("deploy/reach/monitoring", "watchers"),
     "Reach.stores": Change("deploy/reach/stores", ["10.1.0.0/16"]),
     "Reach.postgres_port": Change("deploy/reach/postgres_port", 6432),

@@ -76,6 +76,9 @@ ROUTE, DOOR, HPA, PDB = (
 POD: Steps = ("spec", "template", "spec")
 ONE: Steps = (*POD, "containers", 0)
 ENV: Steps = (*ONE, "env", 0, "valueFrom", "secretKeyRef")
+NIGHT = "CronJob/chat-batch-nightly"
+NIGHT_POD: Steps = ("spec", "jobTemplate", "spec", "template", "spec")
+NIGHT_ONE: Steps = (*NIGHT_POD, "containers", 0)
 RULE: Steps = ("spec", "rules", 0)
 STRANGER: dict[str, Any] = {"namespaceSelector": {}}
 
@@ -293,6 +296,59 @@ MISTAKES: dict[str, tuple[str, str, Plant]] = {
         "selector",
         GATEWAY,
         put("spec", "selector", "matchLabels", to={"app": "gateway"}),
+    ),
+    "a batch at no time": ("job", NIGHT, put("spec", "schedule", to="every night")),
+    "a batch in an unknown timezone": ("job", NIGHT, put("spec", "timeZone", to="Europe/Bonn")),
+    "a batch that asks nobody": ("job", NIGHT, put(*NIGHT_ONE, "args", 6, to="--url=http://chat.chat.svc:8080")),
+    "a batch that asks at another port": (
+        "job",
+        NIGHT,
+        put(*NIGHT_ONE, "args", 6, to="--url=http://chat-gateway.chat.svc:8081"),
+    ),
+    "all runs to one output": ("job", NIGHT, put(*NIGHT_ONE, "args", 3, to="s3://answers/nightly.jsonl")),
+    "a second try that stumbles over the first": ("job", NIGHT, drop(*NIGHT_ONE, "args", 5)),
+    "a batch of nothing": ("job", NIGHT, put(*NIGHT_ONE, "args", to=["batch", "run"])),
+    "an API key that the Secret lacks": (
+        "secret-reference",
+        NIGHT,
+        put(*NIGHT_ONE, "env", 0, "valueFrom", "secretKeyRef", "key", to="NIGHTLY_KEY"),
+    ),
+    "an API key that is no longer copied": (
+        "secret-reference",
+        "ExternalSecret/chat-batch-secrets",
+        drop("spec", "data", 0),
+    ),
+    "a batch in a pool that is not there": (
+        "pool",
+        NIGHT,
+        put(*NIGHT_POD, "nodeSelector", "fairlead.dev/pool", to="x"),
+    ),
+    "a batch among GPUs": ("taint", NIGHT, put(*NIGHT_POD, "nodeSelector", "fairlead.dev/pool", to="l4")),
+    "a batch larger than its node": ("pending", NIGHT, put(*NIGHT_ONE, "resources", "requests", "memory", to="31Gi")),
+    "a batch that may gain privileges": (
+        "restricted",
+        NIGHT,
+        put(*NIGHT_ONE, "securityContext", "allowPrivilegeEscalation", to=True),
+    ),
+    "a gateway that lets no batch in": (
+        "flow-blocked",
+        "NetworkPolicy/chat-batch-ingress",
+        put("spec", "ingress", 0, "from", 0, "podSelector", "matchLabels", "app.kubernetes.io/component", to="night"),
+    ),
+    "rows out of a batch's reach": (
+        "flow-blocked",
+        "NetworkPolicy/chat-batch-rows-egress",
+        put("spec", "egress", 0, "ports", 0, "port", to=80),
+    ),
+    "credentials out of a batch's reach": (
+        "flow-blocked",
+        "NetworkPolicy/chat-credentials-batch-80-egress",
+        put("spec", "egress", 0, "to", 0, "ipBlock", "cidr", to="169.254.170.24/32"),
+    ),
+    "a batch that may go anywhere": (
+        "flow-open",
+        "NetworkPolicy/chat-batch-rows-egress",
+        put("spec", "egress", to=[{}]),
     ),
     "a pod that is killed while it drains": ("grace", GATEWAY, put(*POD, "terminationGracePeriodSeconds", to=30)),
 }

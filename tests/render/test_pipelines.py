@@ -10,6 +10,7 @@ import pytest
 from fairlead.catalog.components import component
 from fairlead.render import kube, names
 from fairlead.render.delivery.pipelines import constant
+from fairlead.render.engines import ray_jobs
 from fairlead.render.refusals import refusals
 from fairlead.render.targets import rendered
 
@@ -64,7 +65,11 @@ def test_the_gateways_image_is_what_its_pod_expects() -> None:
 
 
 def test_rays_image_is_the_one_that_manifests_are_written_for() -> None:
-    assert f"ARG BASE={component('ray').image}\n" in constant()["images/ray.Dockerfile"]
+    text = constant()["images/ray.Dockerfile"]
+    assert f"ARG BASE={component('ray').image}\n" in text
+    assert f"COPY --from=build {ray_jobs.COMMAND.removesuffix('/bin/fairlead')} " in text
+    ignored = [constant()[f"images/{name}.Dockerfile.dockerignore"] for name in ("ray", "gateway")]
+    assert ignored[0] == ignored[1]
 
 
 def test_only_what_is_asked_for_is_rendered() -> None:

@@ -20,7 +20,7 @@ MISTAKES = {
     "tls in the pod": ("gateway: {replicas: 2}", "gateway: {replicas: 2, tls: {self_signed: true}}", "TLS ends at"),
     "a long name": ("name: chat\n", "name: a-very-long-name-of-a-service\n", "at most 16 characters"),
     "two names alike": ("  far:\n", "  LLAMA_8B:\n", "named like 'llama-8b'"),
-    "secrets from nowhere": ("  secrets: {store: aws}\n", "", "DATABASE_URL, FAR_API_KEY, HF_TOKEN"),
+    "secrets from nowhere": ("  secrets: {store: aws}\n", "", "DATABASE_URL, FAIRLEAD_API_KEY, FAR_API_KEY, HF_TOKEN"),
     "fewer gateways at most than always": ("max_gateways: 4", "max_gateways: 1", "less than gateway.replicas: 2"),
     "limits that nobody shares": (
         "gateway: {replicas: 2}",

@@ -278,7 +278,9 @@ def test_our_service_accounts_are_those_that_get_rights() -> None:
     variables = dict(terraform(built("aws")))["terraform/terraform.tfvars.json"]
     assert isinstance(variables, dict)
     engines = f"chat/{names.engine_account(spec())}"
-    assert variables["service_accounts"] == {"engines": engines, "backups": "velero/velero"}
+    batches = f"chat/{names.batch(spec())}"
+    assert variables["service_accounts"] == {"engines": engines, "batches": batches, "backups": "velero/velero"}
+    assert variables["batch_buckets"] == ["answers", "rows"]
     assert variables["secret_prefix"] == "chat"  # as the ExternalSecrets of test_secrets have it
 
 

@@ -74,7 +74,10 @@ class Report:
 
 @dataclass
 class Job:
-    """Rows from `source` to `output`. `tell` is called whenever an answer is written down."""
+    """Rows from `source` to `output`. `tell` is called whenever an answer is written down.
+
+    With a `model`, a public name, rows that ask for another one are errors.
+    """
 
     source: str
     output: str
@@ -83,29 +86,30 @@ class Job:
     charge: Charge = lambda model, tokens: 0
     tell: Callable[[Progress], None] = lambda progress: None
     bill: Bill = lambda folder, rows: None
+    model: str = ""
 
     def run(self) -> Report:
         """Answer every row once. Raises UserError."""
         check_place(self.source)
         check_place(self.output, output=True)
         folder = part_folder(self.output)
-        if not folder.exists() and exists(self.output, self.environ):
+        if finished(self.output, self.environ):
             raise UserError("the output is there already", where=self.output, hint="remove it, or name another")
         folder.mkdir(exist_ok=True)
         with held(folder):
             rows = local_rows(self.source, folder, self.environ)
             with contextlib.closing(BatchOutput(folder)) as out:
                 report = self._answer(rows, out, folder)
-            self.bill(folder, unanswered(rows, set()))
-            publish(out.results, self.output, self.environ)
-            if report.errors:
+            self.bill(folder, unanswered(rows, set(), self.model))
+            if report.errors:  # first: where the output is, all is
                 publish(out.errors, report.errors, self.environ)
+            publish(out.results, self.output, self.environ)
             shutil.rmtree(folder)
         return report
 
     def _answer(self, rows: Path, out: BatchOutput, folder: Path) -> Report:
         progress = Progress(resumed=len(out.done))
-        digest, bad = validated(rows, progress)
+        digest, bad = validated(rows, progress, self.model)
         belongs(folder, self.source, digest)
         lock = threading.Lock()
 
@@ -123,7 +127,7 @@ class Job:
             deliver(Row(each.custom_id, "", "", b"", 0), each)
         began = time.monotonic()
         with syncing(out):
-            self.engine(unanswered(rows, out.done), deliver)
+            self.engine(unanswered(rows, out.done, self.model), deliver)
         errors = errors_place(self.output) if out.failed else ""
         return Report(
             rows=progress.rows,
@@ -139,6 +143,11 @@ class Job:
         )
 
 
+def finished(output: str, environ: Mapping[str, str]) -> bool:
+    """Whether the output is there, and no run is on its way to it. Raises UserError when the store does not say."""
+    return not part_folder(output).exists() and exists(output, environ)
+
+
 def part_folder(output: str) -> Path:
     """Where a run keeps what it has: beside a local output, here for one in an object store."""
     return Path(f"{output.rpartition('/')[2] if is_remote(output) else output}.part")
@@ -149,7 +158,7 @@ def errors_place(output: str) -> str:
     return f"{output.rpartition('.')[0]}.errors.jsonl"
 
 
-def validated(path: Path, progress: Progress) -> tuple[str, list[Answer]]:
+def validated(path: Path, progress: Progress, model: str) -> tuple[str, list[Answer]]:
     """Count the rows into `progress`; the input's digest, and an answer for each line that is no row."""
     digest, ids, bad = hashlib.sha256(), set[str](), list[Answer]()
     with path.open("rb") as lines:
@@ -159,7 +168,7 @@ def validated(path: Path, progress: Progress) -> tuple[str, list[Answer]]:
                 continue
             progress.rows += 1
             try:
-                row = parsed(line, number)
+                row = parsed(line, number, model)
                 if row.custom_id in ids:
                     raise duplicate(row)
                 ids.add(row.custom_id)
@@ -168,21 +177,23 @@ def validated(path: Path, progress: Progress) -> tuple[str, list[Answer]]:
     return digest.hexdigest(), bad
 
 
-def parsed(line: bytes, number: int) -> Row:
-    """A row whose id is no bad line's. Raises BadRow."""
+def parsed(line: bytes, number: int, model: str) -> Row:
+    """A row whose id is no bad line's, and for that model if there is one. Raises BadRow."""
     row = parse(line, number)
+    if model and row.model != model:
+        raise BadRow("invalid_request", f"The rows are for {model}, this one is for {row.model[:60]!r}.", line=number)
     if row.custom_id.startswith(BAD_LINE):
         raise BadRow("invalid_request", f"A custom_id does not begin with {BAD_LINE!r}.", line=number)
     return row
 
 
-def unanswered(path: Path, done: set[str]) -> Iterator[Row]:
+def unanswered(path: Path, done: set[str], model: str = "") -> Iterator[Row]:
     """The rows that have no answer; of two with the same id the first."""
     before, asked = frozenset(done), set[str]()
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                row = parsed(line, number)
+                row = parsed(line, number, model)
             except BadRow:
                 continue
             if row.custom_id not in before and row.custom_id not in asked:

@@ -49,6 +49,11 @@ def run(
         typer.Option(help="PEM file with a certificate and its key, where the gateway asks callers for one."),
     ] = None,
     tenant: Annotated[str, typer.Option(help="Who is billed for the rows of --engine ray.")] = "local",
+    model: Annotated[str, typer.Option(help="Rows for another model are errors. Default: each row says its own.")] = "",
+    cluster: Annotated[
+        Path | None, typer.Option(help="Engine ray: starts these models on the Ray that it runs on; see docs/batch.md.")
+    ] = None,
+    unattended: Annotated[bool, typer.Option("--unattended", help="For jobs: an output that is there is 0.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Answer every row of IN once; killed, the same command goes on. Rows without an answer are in OUT's .errors.jsonl.
@@ -57,18 +62,21 @@ def run(
 
     Example: fairlead batch run questions.jsonl answers.jsonl --concurrency 32
     """
+    if unattended and job.finished(output, os.environ):
+        typer.echo(f"nothing to do: {output} is there already", err=as_json)
+        return
     spec = load(file, environ=os.environ) if file.exists() else None
     charge = charge_by(spec) if spec else no_charge
+    if engine == "ray":
+        work = ray_job(file, cluster, source, output, charge, tenant)
+    else:
+        timeout_s = duration("--timeout", timeout)
+        answers = http_engine(file, url, key, certificate, concurrency=concurrency, timeout_s=timeout_s)
+        work = job.Job(source, output, answers, os.environ, charge)
     with Bar() as shown:
-        if engine == "ray":
-            work = ray_job(file, source, output, charge, tenant)
-        else:
-            timeout_s = duration("--timeout", timeout)
-            answers = http_engine(file, url, key, certificate, concurrency=concurrency, timeout_s=timeout_s)
-            work = job.Job(source, output, answers, os.environ, charge)
-        report = replace(work, tell=shown.tell).run()
+        report = replace(work, tell=shown.tell, model=model).run()
     show(report, spec, as_json=as_json)
-    if report.errors:
+    if report.errors and not unattended:
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -86,11 +94,15 @@ def http_engine(
     return HttpEngine(address, own_key(layout, key), concurrency, timeout_s)
 
 
-def ray_job(file: Path, source: str, output: str, charge: job.Charge, tenant: str) -> job.Job:
-    """By Ray Data on the cluster of the service that runs, and into its ledger. Raises UserError."""
+def ray_job(file: Path, cluster: Path | None, source: str, output: str, charge: job.Charge, tenant: str) -> job.Job:
+    """By Ray Data: on the cluster of the service that runs, and into its ledger; or on one that is `cluster`'s alone,
+    and into none. Raises UserError.
+    """
     from fairlead.batch.billing import Bill
-    from fairlead.ops.ray_batch import ray_data
+    from fairlead.ops.ray_batch import on_own_cluster, ray_data
 
+    if cluster:
+        return job.Job(source, output, on_own_cluster(cluster, os.environ), os.environ, charge)
     layout = Layout.beside(file)
     engine = ray_data(layout)
     bill = Bill(layout.journal, tenant, engine.models, charge)

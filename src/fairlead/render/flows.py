@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from fairlead.render import names
 from fairlead.render.build import Build
+from fairlead.render.jobs import jobs_of
 from fairlead.spec.deploy import PRIVATE_NETWORKS, Deploy
 from fairlead.spec.types import RemoteModel, Spec
 
@@ -99,6 +100,11 @@ def platform_flows(build: Build) -> Iterator[Flow]:
         yield Flow("scrape-engines", prometheus, engine, ((TCP, names.ENGINE_PORT),), "metrics of the engines")
         yield from dns(names.ENGINE)
         yield from weights(build, names.ENGINE)
+    if any(jobs_of(spec, build.target, "gateway")):
+        why = "rows of batches"
+        yield Flow("batch", Pods(names.BATCH), gateway, ((TCP, names.GATEWAY_PORT),), why)
+        yield from dns(names.BATCH)
+        yield from bucket(build, names.BATCH, "batch-rows", "rows and answers in the object store")
 
 
 def callers(deploy: Deploy, gateway: Pods) -> Iterator[Flow]:
@@ -142,12 +148,18 @@ def calls_out(spec: Spec) -> bool:
 def weights(build: Build, component: str) -> Iterator[Flow]:
     """The model hub or the bucket that weights come from, and the credentials for it."""
     sources = {getattr(model, "source", "").partition("://")[0] for model in build.spec.models.values()}
-    if sources & {"hf", "s3", "gs", "az"}:
-        yield internet(f"weights-{component}", Pods(component), "weights from the model hub or the bucket")
     if sources & {"s3", "gs", "az"}:
-        for network, port in CREDENTIALS.get(build.plan.cloud.lower(), ()):
-            name = f"credentials-{component}-{port}"
-            yield Flow(name, Pods(component), Addresses(network), ((TCP, port),), "the cloud's credentials for it")
+        yield from bucket(build, component, f"weights-{component}", "weights from the model hub or the bucket")
+    elif "hf" in sources:
+        yield internet(f"weights-{component}", Pods(component), "weights from the model hub or the bucket")
+
+
+def bucket(build: Build, component: str, name: str, why: str) -> Iterator[Flow]:
+    """An object store, and the credentials for it."""
+    yield internet(name, Pods(component), why)
+    for network, port in CREDENTIALS.get(build.plan.cloud.lower(), ()):
+        named = f"credentials-{component}-{port}"
+        yield Flow(named, Pods(component), Addresses(network), ((TCP, port),), "the cloud's credentials for it")
 
 
 def short(network: str) -> str:

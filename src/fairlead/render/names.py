@@ -37,6 +37,9 @@ RAY_HEAD = "ray-head"
 PICKER = "picker"
 WORKER = "engine-worker"
 CLOCK = "clock"
+BATCH = "batch"
+BATCH_HEAD = "batch-head"
+BATCH_ENGINE = "batch-engine"
 
 PUBLIC_PATHS = ("/v1", "/admin")
 """What the gateway answers on its public port; all of it wants a key."""
@@ -52,9 +55,15 @@ STATE_MOUNT = "/var/lib/fairlead"
 MODEL_MOUNT = "/models"
 SHM_MOUNT = "/dev/shm"  # noqa: S108 - where engines share tensors, not a place for our files
 
+API_KEY = "FAIRLEAD_API_KEY"
 HF_TOKEN = "HF_TOKEN"  # noqa: S105 - the name of a variable, and of the key in its Secret
 RAY_REDIS_PASSWORD = "RAY_REDIS_PASSWORD"  # noqa: S105 - likewise
 LONGEST_SLUG = 30
+
+
+def short_digest(text: str) -> str:
+    """Eight characters that change when `text` does."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def namespace(spec: Spec) -> str:
@@ -169,6 +178,21 @@ def operator_role(spec: Spec) -> str:
 def clock(spec: Spec) -> str:
     """What changes the bounds of replicas by a schedule."""
     return f"{spec.name}-clock"
+
+
+def batch(spec: Spec) -> str:
+    """The ServiceAccount of batches, which may read and write the buckets of their rows, and nothing in the cluster."""
+    return f"{spec.name}-batch"
+
+
+def batch_secret(spec: Spec) -> str:
+    """The Secret with the API keys of batches."""
+    return f"{spec.name}-batch-secrets"
+
+
+def batch_job(spec: Spec, job: str) -> str:
+    """What runs a batch; where it runs once a digest is added."""
+    return f"{spec.name}-batch-{job}"
 
 
 def pool_selector(pool: str) -> Mapping[str, str]:

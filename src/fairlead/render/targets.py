@@ -16,6 +16,7 @@ from fairlead.render.engines import inference_gateway, kserve, kuberay, llmd, tr
 from fairlead.render.engines.account import account
 from fairlead.render.engines.ray_clock import clock
 from fairlead.render.engines.ray_flows import ray_flows
+from fairlead.render.engines.ray_jobs import ray_jobs
 from fairlead.render.engines.vllm import vllm
 from fairlead.render.files import Files, extended, files
 from fairlead.render.flows import Flow, Flows, platform_flows
@@ -27,6 +28,7 @@ from fairlead.render.platform.backup import backup
 from fairlead.render.platform.base import base
 from fairlead.render.platform.gateway import gateway
 from fairlead.render.platform.ingress import ingress
+from fairlead.render.platform.jobs import jobs
 from fairlead.render.platform.kustomize import kustomization
 from fairlead.render.platform.network import network
 from fairlead.render.platform.rbac import rbac
@@ -37,7 +39,7 @@ from fairlead.render.pods import by_llm_inference_service
 from fairlead.spec.types import Spec
 
 PLATFORM: tuple[Renderer, ...] = (
-    *(base, rbac, gateway, gateway_scaling, ingress, secrets, storage, backup),
+    *(base, rbac, gateway, gateway_scaling, ingress, secrets, storage, backup, jobs),
     monitoring,
     *(terraform, pipelines, argocd),
 )
@@ -82,7 +84,7 @@ TARGETS: Mapping[str, Target] = {
     "kuberay": Target(
         summary="one RayService of KubeRay for all models",
         upstream=kuberay.upstream,
-        renderers=(account, kuberay.kuberay, clock),
+        renderers=(account, kuberay.kuberay, clock, ray_jobs),
         flows=ray_flows,
     ),
     "llm-d": Target(

@@ -80,8 +80,8 @@ def _cron_job(item: Object) -> Found:
     yield "spec.jobTemplate.spec.template.spec", job["template"], 0, job.get("parallelism", 1)
 
 
-def _ray(*path: str) -> Callable[[Object], Found]:
-    """Head and workers; the operator adds labels of its own to theirs."""
+def _ray(*path: str, lasting: bool = True) -> Callable[[Object], Found]:
+    """Head and workers, of which there are none at times unless it is `lasting`; the operator adds its own labels."""
 
     def read(item: Object) -> Found:
         cluster: Any = item["spec"]
@@ -90,12 +90,13 @@ def _ray(*path: str) -> Callable[[Object], Found]:
         at = ".".join(("spec", *path))
         head = cluster.get("headGroupSpec")
         if head:
-            yield f"{at}.headGroupSpec.template.spec", head["template"], 1, 1
+            yield f"{at}.headGroupSpec.template.spec", head["template"], int(lasting), 1
         for index, group in enumerate(cluster.get("workerGroupSpecs") or ()):
             hosts = group.get("numOfHosts", 1)
             least = group.get("minReplicas", group.get("replicas", 0))
             most = group.get("maxReplicas", group.get("replicas", least))
-            yield f"{at}.workerGroupSpecs[{index}].template.spec", group["template"], least * hosts, most * hosts
+            bounds = (least * hosts * lasting, most * hosts)
+            yield f"{at}.workerGroupSpecs[{index}].template.spec", group["template"], *bounds
 
     return read
 
@@ -142,7 +143,8 @@ READERS: Mapping[str, Callable[[Object], Found]] = {
     "CronJob": _cron_job,
     "RayCluster": _ray(),
     "RayService": _ray("rayClusterConfig"),
-    "RayJob": _ray("rayClusterSpec"),
+    "RayJob": _ray("rayClusterSpec", lasting=False),
+    "RayCronJob": _ray("jobTemplate", "rayClusterSpec", lasting=False),
     "LeaderWorkerSet": _leader_worker,
     "InferenceService": _inference_service,
     "LLMInferenceService": _llm_inference_service,

@@ -10,12 +10,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from fairlead.spec.consumption import Timezone
+from fairlead.spec.cron import Cron
 from fairlead.spec.engines import Disaggregation, KServe, LlmD, RayCluster
 from fairlead.spec.fields import Closed, Count, Label, ModelName, Port, Text
+from fairlead.spec.jobs import Job
 from fairlead.spec.problems import FieldError
 from fairlead.units import Bytes, Seconds
 
-CRON = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 6))
 PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")  # RFC 1918
 
 
@@ -36,21 +37,6 @@ def _check_hostname(name: str) -> str:
     return name
 
 
-def _check_cron(text: str) -> str:
-    """The five fields that Kubernetes, KEDA and Velero read alike: numbers, ranges, lists and steps."""
-    fields = text.split()
-    hint = "minute hour day month weekday, for example 0 7 * * 1-5"
-    if len(fields) != len(CRON):
-        raise FieldError(f"{text[:60]!r} is no cron expression", hint)
-    for field, (name, least, most) in zip(fields, CRON, strict=True):
-        for item in field.split(","):
-            match = re.fullmatch(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/([1-9]\d?))?", item, re.ASCII)
-            bounds = [int(bound) for bound in match.groups()[:2] if bound] if match else [most + 1]
-            if not all(least <= bound <= most for bound in bounds) or bounds != sorted(bounds):
-                raise FieldError(f"{item[:20]!r} is no {name} of a cron expression", hint)
-    return text
-
-
 def _check_network(text: str) -> str:
     try:
         return str(ipaddress.ip_network(text))
@@ -62,7 +48,6 @@ def _check_network(text: str) -> str:
 
 Image = Annotated[str, AfterValidator(_check_image)]
 Hostname = Annotated[str, AfterValidator(_check_hostname)]
-Cron = Annotated[str, AfterValidator(_check_cron)]
 Network = Annotated[str, AfterValidator(_check_network)]
 Access = Literal["ReadWriteOnce", "ReadWriteMany"]
 
@@ -190,6 +175,8 @@ class Deploy(Closed):
     """A volume for models. Default: each pod fetches its own."""
     schedules: Mapping[Label, Schedule] = Field(default_factory=dict)
     """More replicas at certain times."""
+    jobs: Mapping[Label, Job] = Field(default_factory=dict)
+    """Batches, run once or by a schedule."""
     backup: Backup | None = None
     """Backups of the namespace. Default: none."""
     reach: Reach = Reach()

@@ -15,6 +15,7 @@ from fairlead.spec.delivery import ArgoCd, Delivery
 from fairlead.spec.deploy import Backup, Cache, Deploy, Images, Ingress, Override, Reach, Schedule, Secrets
 from fairlead.spec.engines import Disaggregation, KServe, LlmD, RayCluster
 from fairlead.spec.infrastructure import Infrastructure
+from fairlead.spec.jobs import Job
 from fairlead.spec.monitoring import Mail, Monitoring, PagerDuty, Receivers, Slack
 from fairlead.spec.planning import Autoscaling, Hardware, HourPrices, NodePool, Slo, Workload
 from fairlead.spec.profiles import PROFILES
@@ -28,7 +29,7 @@ PARTS: tuple[type[BaseModel], ...] = (
     *(RateLimit, Price, Budget, Fairness, Idempotency),
     *(Hardware, NodePool, HourPrices, Workload, Slo, Autoscaling),
     *(Store, Postgres, Redis, Batches),
-    *(Deploy, Images, Ingress, Secrets, Cache, Schedule, Backup, Reach, Override),
+    *(Deploy, Images, Ingress, Secrets, Cache, Schedule, Job, Backup, Reach, Override),
     *(Monitoring, Receivers, Slack, PagerDuty, Mail),
     *(Ray, RayScaling),
     *(RayCluster, KServe, LlmD, Disaggregation),

@@ -12,6 +12,7 @@ from fairlead.spec.delivery import ArgoCd, Delivery
 from fairlead.spec.deploy import Backup, Cache, Deploy, Images, Ingress, Override, Reach, Schedule, Secrets
 from fairlead.spec.engines import Disaggregation, KServe, LlmD, RayCluster
 from fairlead.spec.infrastructure import Infrastructure
+from fairlead.spec.jobs import Job
 from fairlead.spec.monitoring import Mail, Monitoring, PagerDuty, Receivers, Slack
 from fairlead.spec.planning import Autoscaling, Hardware, HourPrices, NodePool, Slo, Workload
 from fairlead.spec.ray import Ray, RayScaling
@@ -144,6 +145,7 @@ _DEPLOYED = (
     KServe,
     LlmD,
     Disaggregation,
+    Job,
 )
 _RAY = "test:tests/engine/test_ray_fields.py"
 _MONITORING = "test:tests/render/monitoring/test_monitoring.py"

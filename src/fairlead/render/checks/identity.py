@@ -11,7 +11,7 @@ from fairlead.render.provenance import without_origin
 
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-LONGEST = {"RayService": 47, "RayCluster": 63, "RayJob": 47, "CronJob": 52, "Service": 63}
+LONGEST = {"RayService": 47, "RayCluster": 63, "RayJob": 47, "RayCronJob": 41, "CronJob": 52, "Service": 63}
 """Kinds whose names are shorter than a DNS subdomain: others are made from them."""
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 

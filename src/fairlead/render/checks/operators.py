@@ -6,6 +6,7 @@ inference_service_validation.go; llm-d-router 0.10; Triton 26.07 docs/user_guide
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from ruamel.yaml import YAML
 from fairlead.render import names
 from fairlead.render.build import Object
 from fairlead.render.checks.frame import Fault, Rendering, dig, listed
+from fairlead.render.engines.ray_jobs import CLUSTER_FILE
 from fairlead.render.serve_keys import unknown_keys
 from fairlead.units import format_bytes, parse_bytes
 
@@ -33,6 +35,20 @@ def kuberay(rendering: Rendering) -> Iterator[Fault]:
         cluster = spec["rayClusterConfig"]
         for message in (*_cluster(cluster), *_upgrade(spec, cluster), *_serve(spec, cluster)):
             yield Fault(document, message)
+    for document in rendering.of_kind("RayJob", "RayCronJob"):
+        spec = document.object["spec"]
+        cluster = spec.get("jobTemplate", spec)["rayClusterSpec"]
+        for message in (*_cluster(cluster), *_served(_cluster_file(rendering, cluster), cluster, CLUSTER_FILE)):
+            yield Fault(document, message)
+
+
+def _cluster_file(rendering: Rendering, cluster: Object) -> Object:
+    """The Serve configuration that the command deploys."""
+    for volume in listed(cluster, "headGroupSpec", "template", "spec", "volumes"):
+        config = rendering.find("ConfigMap", dig(volume, "configMap", "name") or "")
+        if config and CLUSTER_FILE in (config.object.get("data") or {}):
+            return dict(json.loads(config.object["data"][CLUSTER_FILE])["config"])
+    return {}
 
 
 def _cluster(cluster: Object) -> Iterator[str]:
@@ -78,8 +94,12 @@ def _upgrade(spec: Object, cluster: Object) -> Iterator[str]:
 
 
 def _serve(spec: Object, cluster: Object) -> Iterator[str]:
-    config = YAML(typ="safe", pure=True).load(spec["serveConfigV2"])
-    yield from (f"serveConfigV2 {path}: {message}" for path, message in unknown_keys(config))
+    yield from _served(YAML(typ="safe", pure=True).load(spec["serveConfigV2"]), cluster, "serveConfigV2")
+
+
+def _served(config: Object, cluster: Object, where: str) -> Iterator[str]:
+    """Keys that Ray would ignore, and replicas that no worker has room for."""
+    yield from (f"{where} {path}: {message}" for path, message in unknown_keys(config))
     offers = [group.get("resources", {}) for group in listed(cluster, "workerGroupSpecs")]
     for application in listed(config, "applications"):
         for model in listed(application, "args", "llm_configs"):

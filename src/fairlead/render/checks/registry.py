@@ -9,6 +9,7 @@ from fairlead.render.build import Build
 from fairlead.render.checks import (
     engines,
     identity,
+    jobs,
     metrics,
     network,
     objectives,
@@ -58,6 +59,7 @@ CHECKS: Mapping[str, Check] = {
     "scale-target": scaling.targets,
     "scale-bounds": scaling.bounds,
     "schedule": scaling.schedules,
+    "job": jobs.jobs,
     "disruption": scaling.disruption,
     "selector": scaling.selectors,
     "grace": scaling.grace,

@@ -64,7 +64,11 @@ def schedules(rendering: Rendering) -> Iterator[Fault]:
 
 
 def _has_job(rendering: Rendering, when: str, timezone: str) -> bool:
-    jobs = [document.object["spec"] for document in rendering.of_kind("CronJob")]
+    jobs = [
+        document.object["spec"]
+        for document in rendering.of_kind("CronJob")
+        if dig(document.object, "metadata", "labels", names.COMPONENT) == names.CLOCK
+    ]
     return any(job.get("schedule") == when and job.get("timeZone") == timezone for job in jobs)
 
 

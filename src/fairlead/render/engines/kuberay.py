@@ -12,7 +12,7 @@ from fairlead.render import kube, names, serve_config, yaml
 from fairlead.render.build import Build, Object, Part
 from fairlead.render.cluster import Upstream
 from fairlead.render.engines import weights
-from fairlead.render.engines.ray_pods import head_group, routers, worker_groups
+from fairlead.render.engines.ray_pods import head_group, routers, serving, worker_groups
 from fairlead.render.engines.settings import settings
 from fairlead.render.engines.site import Site, sites
 from fairlead.spec.engines import RayCluster
@@ -114,7 +114,7 @@ def ray_cluster(build: Build) -> Object:
         enableInTreeAutoscaling=True,
         autoscalerOptions=autoscaler(),
         gcsFaultToleranceOptions=fault_tolerance(build.spec, ray.redis) if ray.redis else None,
-        headGroupSpec=head_group(build),
+        headGroupSpec=head_group(build, serving(build.spec)),
         workerGroupSpecs=[*worker_groups(build)],
     )
 

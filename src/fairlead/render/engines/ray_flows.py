@@ -8,7 +8,8 @@ from fairlead.render import names
 from fairlead.render.build import Build
 from fairlead.render.engines.kuberay import ISTIOD_LABEL, by_steps
 from fairlead.render.engines.ray_pods import HEAD_PORTS, METRICS_PORT
-from fairlead.render.flows import TCP, Addresses, Elsewhere, Flow, Pods, Proxies, api_server, dns
+from fairlead.render.flows import TCP, Addresses, Elsewhere, Flow, Pods, Proxies, api_server, bucket, dns, weights
+from fairlead.render.jobs import jobs_of
 from fairlead.spec.deploy import Deploy
 
 ISTIOD = Elsewhere("istio-system", ISTIOD_LABEL)
@@ -20,9 +21,7 @@ def ray_flows(build: Build) -> Iterator[Flow]:
     assert deploy is not None
     head, worker = Pods(names.RAY_HEAD), Pods(names.ENGINE)
     operator = Elsewhere(deploy.ray.operator_namespace)
-    for one, other in ((head, worker), (worker, head), (worker, worker)):
-        name = f"ray-{one.component}-to-{other.component}"
-        yield Flow(name, one, other, (), "Ray's nodes talk at ports that they choose")
+    yield from among(head, worker)
     yield Flow("operator-head", operator, head, ((TCP, HEAD_PORTS["dashboard"]),), "KubeRay deploys the application")
     yield Flow("operator-workers", operator, worker, ((TCP, names.ENGINE_PORT),), "KubeRay looks who can take requests")
     monitoring = Elsewhere(deploy.reach.monitoring)
@@ -35,6 +34,26 @@ def ray_flows(build: Build) -> Iterator[Flow]:
     yield from memory(deploy, head)
     if steps := by_steps(build.spec):
         yield from renewal(Proxies(f"{names.ray(build.spec)}-gateway"), steps)
+    if any(jobs_of(build.spec, build.target, "ray")):
+        yield from batch_flows(build, operator)
+
+
+def among(head: Pods, worker: Pods) -> Iterator[Flow]:
+    """The nodes of a cluster."""
+    for one, other in ((head, worker), (worker, head), (worker, worker)):
+        name = f"ray-{one.component}-to-{other.component}"
+        yield Flow(name, one, other, (), "Ray's nodes talk at ports that they choose")
+
+
+def batch_flows(build: Build, operator: Elsewhere) -> Iterator[Flow]:
+    """The clusters of batches: nobody asks their engines but the head."""
+    head, worker = Pods(names.BATCH_HEAD), Pods(names.BATCH_ENGINE)
+    yield from among(head, worker)
+    yield Flow("operator-batch", operator, head, ((TCP, HEAD_PORTS["dashboard"]),), "KubeRay submits the batch")
+    for pods in (head, worker):
+        yield from dns(pods.component)
+    yield from bucket(build, head.component, "ray-batch-rows", "rows and answers in the object store")
+    yield from weights(build, worker.component)
 
 
 def memory(deploy: Deploy, head: Pods) -> Iterator[Flow]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from fairlead.catalog.components import component
 from fairlead.render.build import Build
+from fairlead.render.engines.job_refusals import job_refusals
 from fairlead.render.engines.kserve import sleeps
 from fairlead.render.engines.site import Site, sites
 from fairlead.render.pods import by_llm_inference_service
@@ -103,6 +104,7 @@ _OF_THE_SERVICE: tuple[Callable[[Build], Iterator[Finding]], ...] = (
     _no_transformer_before_a_pool,
     _ray_survives_its_head,
     _ray_has_one_clock,
+    job_refusals,
 )
 _OF_A_MODEL: tuple[Callable[[Site], Iterator[Finding]], ...] = (
     _gpu_has_an_image,

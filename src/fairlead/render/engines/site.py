@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -129,8 +128,3 @@ def sites(build: Build) -> Iterator[Site]:
 def file_of(site: Site) -> str:
     """The file of a model's objects."""
     return f"manifests/engine-{names.slug(site.served)}.yaml"
-
-
-def short_digest(text: str) -> str:
-    """Eight characters that change when `text` does."""
-    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -18,7 +18,7 @@ from fairlead.render.cluster import Upstream
 from fairlead.render.engines import pod, weights
 from fairlead.render.engines.images import image
 from fairlead.render.engines.settings import settings
-from fairlead.render.engines.site import Site, file_of, short_digest, sites
+from fairlead.render.engines.site import Site, file_of, sites
 from fairlead.render.engines.vllm import strategy
 from fairlead.spec.types import Spec
 
@@ -53,7 +53,7 @@ def model_repository(site: Site) -> dict[str, str]:
 
 def config_map(site: Site, files: Mapping[str, str]) -> str:
     """Its name changes with its content, so that a changed model is rolled out, and can be rolled back."""
-    return f"{site.name}-repository-{short_digest(json.dumps(files, sort_keys=True))}"
+    return f"{site.name}-repository-{names.short_digest(json.dumps(files, sort_keys=True))}"
 
 
 def repository(site: Site) -> dict[str, str]:

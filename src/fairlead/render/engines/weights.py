@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from fairlead.render import kube, names
 from fairlead.render.build import Object
-from fairlead.render.engines.site import Site, short_digest
+from fairlead.render.engines.site import Site
 
 VOLUME = "models"
 FETCH = "fetch"
@@ -19,7 +19,7 @@ FETCH_MOUNTS = ((VOLUME, names.MODEL_MOUNT), ("tmp", "/tmp"))  # noqa: S108 - th
 
 def link(site: Site) -> str:
     """The name of the model's folder; another source has another name, so no pod's weights are changed under it."""
-    return f"{names.slug(site.served)}-{short_digest(site.model.source)}"
+    return f"{names.slug(site.served)}-{names.short_digest(site.model.source)}"
 
 
 def folder(site: Site) -> str:

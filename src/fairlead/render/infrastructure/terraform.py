@@ -12,9 +12,10 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from fairlead.plan.memory import weight_bytes
-from fairlead.plan.service import Pool, ServicePlan
+from fairlead.plan.service import Pool
 from fairlead.render import kube, names
 from fairlead.render.build import Build, Object, Part
+from fairlead.render.engines.ray_jobs import job_sites
 from fairlead.spec.infrastructure import Infrastructure
 from fairlead.spec.types import Spec
 
@@ -52,7 +53,7 @@ def variables(build: Build, infrastructure: Infrastructure) -> Object:
         cluster_name=infrastructure.cluster or spec.name,
         api_cidrs=list(infrastructure.api_cidrs),
         service_accounts=service_accounts(spec),
-        pools=pools(build.plan),
+        pools=pools(build),
         **CLOUDS[build.plan.cloud](build, infrastructure),
     )
 
@@ -61,12 +62,20 @@ def service_accounts(spec: Spec) -> dict[str, str]:
     """Those of ours that have rights in the cloud; the modules know the others' usual names."""
     wish = spec.deploy.backup if spec.deploy else None
     backups = {"backups": f"{wish.namespace}/velero"} if wish else {}
-    return {"engines": f"{names.namespace(spec)}/{names.engine_account(spec)}", **backups}
+    here, jobs = names.namespace(spec), spec.deploy.jobs if spec.deploy else {}
+    batches = {"batches": f"{here}/{names.batch(spec)}"} if jobs else {}
+    return {"engines": f"{here}/{names.engine_account(spec)}", **batches, **backups}
 
 
-def pools(plan: ServicePlan) -> dict[str, Object]:
+def batch_buckets(spec: Spec) -> list[str] | None:
+    """Those that jobs name; None where there are no jobs."""
+    jobs = spec.deploy.jobs.values() if spec.deploy else ()
+    return sorted({place.split("/")[2] for job in jobs for place in (job.input, job.output)}) or None
+
+
+def pools(build: Build) -> dict[str, Object]:
     """The variable `pools`: by the cloud's name of each pool, what its nodes are and carry."""
-    return {pool_name(plan.cloud, pool.name): _pool(plan, pool) for pool in plan.pools}
+    return {pool_name(build.plan.cloud, pool.name): _pool(build, pool) for pool in build.plan.pools}
 
 
 def pool_name(cloud: str, name: str) -> str:
@@ -94,7 +103,8 @@ def backend(build: Build, infrastructure: Infrastructure) -> Object:
             return {**_azure_container(infrastructure), "key": f"{name}.tfstate"}
 
 
-def _pool(plan: ServicePlan, pool: Pool) -> Object:
+def _pool(build: Build, pool: Pool) -> Object:
+    plan = build.plan
     return {
         "instance_type": pool.instance.name.partition("+")[0],
         **({"accelerator": accelerators().get(pool.instance.gpu, "")} if plan.cloud == "gcp" else {}),
@@ -103,17 +113,17 @@ def _pool(plan: ServicePlan, pool: Pool) -> Object:
         "min_size": pool.minimum,
         "max_size": pool.maximum,
         "desired_size": min(max(pool.nodes, pool.minimum), pool.maximum),
-        "disk_gib": disk_gib(plan, pool),
+        "disk_gib": disk_gib(build, pool),
         "labels": dict(names.pool_selector(pool.name)),
         "taints": kube.taints(pool),
     }
 
 
-def disk_gib(plan: ServicePlan, pool: Pool) -> int:
+def disk_gib(build: Build, pool: Pool) -> int:
     """A node's disk: system and images, and the weights of every model that may come to stand on it."""
-    weights = sum(
-        weight_bytes(each.deployment) * each.gpus for each in plan.placements if each.pool == pool.name
-    ) / (1 << 30)  # fmt: skip
+    placed = [*build.plan.placements, *(site.placement for site in job_sites(build))]
+    here = {each.model: weight_bytes(each.deployment) * each.gpus for each in placed if each.pool == pool.name}
+    weights = sum(here.values()) / (1 << 30)
     return SYSTEM_GIB + math.ceil(WEIGHTS_KEPT * weights / STEP_GIB) * STEP_GIB
 
 
@@ -126,13 +136,14 @@ def accelerators() -> Mapping[str, str]:
 
 def _aws(build: Build, infrastructure: Infrastructure) -> Object:
     admins, prefix = list(infrastructure.admins), names.secret_prefix(build.spec)
-    return {"aws_region": build.plan.region, "admin_role_arns": admins, "secret_prefix": prefix}
+    where = {"aws_region": build.plan.region, "admin_role_arns": admins, "secret_prefix": prefix}
+    return kube.some(**where, batch_buckets=batch_buckets(build.spec))
 
 
 def _gcp(build: Build, infrastructure: Infrastructure) -> Object:
     zones, prefix = list(infrastructure.zones), names.secret_prefix(build.spec)
     where = {"project": infrastructure.project, "region": build.plan.region, "zones": zones}
-    return {**where, "secret_prefix": prefix}
+    return kube.some(**where, secret_prefix=prefix, batch_buckets=batch_buckets(build.spec))
 
 
 def _azure(build: Build, infrastructure: Infrastructure) -> Object:

@@ -11,6 +11,7 @@ FILE = "manifests/base.yaml"
 PRIORITIES: Mapping[str, tuple[int, str]] = {
     names.GATEWAY: (1_000_000, "Without the gateway nothing answers."),
     names.ENGINE: (500_000, "Engines of requests that somebody waits for."),
+    names.BATCH: (1_000, "Batches, for which nobody waits: they take no other pod's place."),
 }
 """A class's value, and why. Above zero: pods without a class make room; below a billion: those are the system's."""
 
@@ -18,7 +19,10 @@ PRIORITIES: Mapping[str, tuple[int, str]] = {
 def base(build: Build) -> Iterator[Part]:
     """The namespace and the classes of priority."""
     yield FILE, namespace(build)
+    jobs = build.spec.deploy.jobs if build.spec.deploy else {}
     for component, (value, why) in PRIORITIES.items():
+        if component == names.BATCH and not jobs:
+            continue
         yield FILE, priority_class(build, component, value, why)
 
 
@@ -40,6 +44,6 @@ def priority_class(build: Build, component: str, value: int, why: str) -> Object
         meta,
         value=value,
         globalDefault=False,
-        preemptionPolicy="PreemptLowerPriority",
+        preemptionPolicy="Never" if component == names.BATCH else "PreemptLowerPriority",
         description=why,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from fairlead.render import kube, names
 from fairlead.render.build import Build, Object, Part
+from fairlead.render.jobs import jobs_of
 from fairlead.spec.types import RemoteModel, Spec
 from fairlead.variables import names_in
 
@@ -23,15 +24,18 @@ REMOTE_NAMES: Mapping[str, Callable[[str, str], str]] = {
 
 def secrets(build: Build) -> Iterator[Part]:
     """An ExternalSecret for each Secret, the one with only what its pods read."""
-    for secret, variables in wanted(build.spec).items():
+    for secret, variables in wanted(build.spec, build.target).items():
         yield FILE, external_secret(build, secret, variables)
 
 
-def wanted(spec: Spec) -> dict[str, list[str]]:
-    """Each Secret that pods refer to, and its keys."""
+def wanted(spec: Spec, target: str = "") -> dict[str, list[str]]:
+    """Each Secret that pods refer to, and its keys; of one target, or of any."""
     found = {
         names.gateway_secret(spec): gateway_variables(spec),
         names.hub_secret(spec): hub_variables(spec),
+        names.batch_secret(spec): sorted(
+            {job.api_key_env or names.API_KEY for _, job in jobs_of(spec, target, "gateway")}
+        ),
         names.ray_secret(spec): [names.RAY_REDIS_PASSWORD] if spec.deploy and spec.deploy.ray.redis else [],
     }
     return {secret: variables for secret, variables in found.items() if variables}
