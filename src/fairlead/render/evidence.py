@@ -83,7 +83,7 @@ EVIDENCE = (
     ),
     Evidence(
         "placement",
-        r"manifests/(engine-.*|gateway|rayservice|inference-gateway|clock)\.yaml|NODES\.md",
+        r"manifests/(engine-.*|gateway|rayservice|inference-gateway|clock|jobs|rayjobs)\.yaml|NODES\.md",
         "simulated",
         "by a model of the scheduler, every pod fits the nodes of the plan's pools; no preferences, spreading, quotas",
         _EXAMPLES,
@@ -101,6 +101,20 @@ EVIDENCE = (
         "schema-checked",
         "by Ray's own models, with unknown keys refused; Ray did not serve it",
         "tests/render/engines/test_kuberay.py",
+    ),
+    Evidence(
+        "batch",
+        r"manifests/jobs\.yaml",
+        "executed",
+        "the container's words, with other addresses, answered rows of an object store by a gateway; no kubelet ran it",
+        "tests/batch/test_rendered_job.py",
+    ),
+    Evidence(
+        "batch on Ray",
+        r"manifests/rayjobs\.yaml",
+        "schema-checked",
+        "the command took its line, the code that deploys its file, and Ray's own models what is in it; no Ray ran it",
+        "tests/render/engines/test_ray_jobs.py",
     ),
     Evidence(
         "promtool",

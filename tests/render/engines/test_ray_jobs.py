@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fnmatch import fnmatch
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,15 +19,20 @@ import typer.main
 from fairlead.cli import batch_commands
 from fairlead.ops.ray_batch import OwnCluster
 from fairlead.plan.service import Pool
+from fairlead.render import yaml
 from fairlead.render.build import Build
 from fairlead.render.checks.registry import problems
+from fairlead.render.engines import ray_jobs
 from fairlead.render.engines.refusals import engine_refusals
 from fairlead.render.files import Document, Files
 from fairlead.render.serve_keys import unknown_keys
 from fairlead.render.targets import rendered
 
+from ..oracles import judge
 from ..plans import SERVICE, built
+from .oracle import judged, parts
 
+AROUND = ("ServiceAccount/chat-batch", "PriorityClass/chat-batch")
 ONCE = """    report:
       model: llama-8b
       input: s3://rows/report.jsonl
@@ -62,7 +69,7 @@ def only(title: str) -> Any:
     return found
 
 
-def ray_jobs() -> Iterator[Any]:
+def both() -> Iterator[Any]:
     """The RayJob's part of both."""
     yield only(CRON)["spec"]["jobTemplate"]
     yield only(JOB)["spec"]
@@ -79,13 +86,13 @@ def test_a_schedule_is_a_ray_cron_job_and_once_is_a_ray_job() -> None:
     cron = only(CRON)["spec"]
     assert (cron["schedule"], cron["timeZone"]) == ("0 2 * * *", "Europe/Berlin")
     assert only(JOB)["spec"]["activeDeadlineSeconds"] == 7200
-    assert [job["shutdownAfterJobFinishes"] for job in ray_jobs()] == [True, True]
+    assert [job["shutdownAfterJobFinishes"] for job in both()] == [True, True]
     assert documents("CronJob/chat-batch-nightly") == []
 
 
 def test_the_command_line_is_one_that_the_command_takes() -> None:
     own = typer.main.get_command(batch_commands.app)
-    for job in ray_jobs():
+    for job in both():
         program, group, name, *arguments = command(job)
         assert (program, group, name) == ("/opt/fairlead/bin/fairlead", "batch", "run")
         context = own.make_context(name, list(arguments))
@@ -113,8 +120,15 @@ def test_the_file_of_the_cluster_is_read_by_the_code_that_deploys_it() -> None:
         assert own.config["applications"][0]["name"] == own.app
 
 
+def test_rays_own_models_and_the_operators_definitions_take_it(tmp_path: Path) -> None:
+    judged({"batches": parts(ray_jobs.ray_jobs, good()[0])}, tmp_path / "objects", *AROUND)
+    config = json.loads(only("ConfigMap/chat-batch-nightly")["data"]["cluster.json"])["config"]
+    (tmp_path / "serve.yaml").write_text(yaml.dump(config))
+    judge("serve", tmp_path)
+
+
 def test_as_many_nodes_as_its_engines_need_and_no_autoscaler() -> None:
-    for job, count in zip(ray_jobs(), (1, 2), strict=True):
+    for job, count in zip(both(), (1, 2), strict=True):
         cluster = job["rayClusterSpec"]
         [group] = cluster["workerGroupSpecs"]
         assert (group["groupName"], group["replicas"], group["maxReplicas"]) == ("nights", count, count)
@@ -126,7 +140,7 @@ def test_nobody_who_waits_makes_room_for_it() -> None:
     classes = {each["metadata"]["name"]: each for each in documents("PriorityClass/*")}
     pods = [
         pod["template"]["spec"]
-        for job in ray_jobs()
+        for job in both()
         for pod in (job["rayClusterSpec"]["headGroupSpec"], *job["rayClusterSpec"]["workerGroupSpecs"])
     ]
     assert {pod["priorityClassName"] for pod in pods} == {"chat-batch"}

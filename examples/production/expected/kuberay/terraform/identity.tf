@@ -74,12 +74,15 @@ data "aws_iam_policy_document" "pods_assume" {
 }
 
 locals {
-  policies = {
-    engines          = data.aws_iam_policy_document.engines.json
-    external_secrets = data.aws_iam_policy_document.external_secrets.json
-    backups          = data.aws_iam_policy_document.backups.json
-    autoscaler       = data.aws_iam_policy_document.autoscaler.json
-  }
+  policies = merge(
+    {
+      engines          = data.aws_iam_policy_document.engines.json
+      external_secrets = data.aws_iam_policy_document.external_secrets.json
+      backups          = data.aws_iam_policy_document.backups.json
+      autoscaler       = data.aws_iam_policy_document.autoscaler.json
+    },
+    length(var.batch_buckets) == 0 ? {} : { batches = data.aws_iam_policy_document.batches[0].json },
+  )
 }
 
 resource "aws_iam_role" "pod" {
@@ -122,6 +125,21 @@ data "aws_iam_policy_document" "engines" {
   statement {
     actions   = ["kms:Decrypt"]
     resources = [aws_kms_key.this.arn]
+  }
+}
+
+# Rows and answers of batches; without the right to list, S3 says of an object that is not there that it is forbidden.
+data "aws_iam_policy_document" "batches" {
+  count = length(var.batch_buckets) == 0 ? 0 : 1
+
+  statement {
+    actions   = ["s3:ListBucket"]
+    resources = [for name in var.batch_buckets : "arn:${data.aws_partition.current.partition}:s3:::${name}"]
+  }
+
+  statement {
+    actions   = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
+    resources = [for name in var.batch_buckets : "arn:${data.aws_partition.current.partition}:s3:::${name}/*"]
   }
 }
 

@@ -20,6 +20,14 @@ resource "google_storage_bucket_iam_member" "engines" {
   member = local.principals.engines
 }
 
+# Rows and answers of batches.
+resource "google_storage_bucket_iam_member" "batches" {
+  for_each = toset(var.batch_buckets)
+  bucket   = each.value
+  role     = "roles/storage.objectUser"
+  member   = local.principals.batches
+}
+
 resource "google_storage_bucket_iam_member" "backups" {
   bucket = google_storage_bucket.this["backups"].name
   role   = "roles/storage.objectUser"

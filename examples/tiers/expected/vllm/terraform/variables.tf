@@ -81,8 +81,15 @@ variable "service_accounts" {
     engines          = optional(string, "default/engine")
     external_secrets = optional(string, "external-secrets/external-secrets")
     backups          = optional(string, "velero/velero")
+    batches          = optional(string, "default/batch")
   })
   default = {}
+}
+
+variable "batch_buckets" {
+  description = "Buckets that batches read rows from and write answers to; they are there already"
+  type        = list(string)
+  default     = []
 }
 
 variable "secret_prefix" {
