@@ -150,7 +150,7 @@ def test_a_batch_waits_for_a_disk_that_fails(build: Build, official: Official) -
     parts.rmdir()
     parts.write_text("no folder any more")
     batch_id = create(client, file_id)
-    assert eventually(lambda: any("batch_disk_failed" in line for line in house.gateway.log_lines()))
+    assert eventually(lambda: any("batch_store_failed" in line for line in house.gateway.log_lines()))
     assert client.batches.retrieve(batch_id).status == "in_progress"
     assert house.gateway.chat().status_code == 200
     parts.unlink()

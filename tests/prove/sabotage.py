@@ -31,8 +31,8 @@ from fairlead.policy.fair import Counters, FairQueue
 from fairlead.store import batch_output
 from fairlead.store.batch_output import BatchOutput, write_all
 from fairlead.store.batch_rows import result_line
-from fairlead.store.batches import BatchStore, file_of
 from fairlead.store.mirror import Mirror
+from fairlead.store.sqlite_batches import SqliteBatches, file_of
 
 
 def anybody(tables_: Any, head_: Any, now: float, tokens_: Any = None) -> Any:
@@ -203,11 +203,11 @@ def anybodys_files() -> None:
     """Tenants removed: an id is enough."""
     everybodys = "SELECT * FROM files WHERE ? != '' AND id = ?"
 
-    def file(self: BatchStore, tenant: str, file_id: str) -> Any:
+    def file(self: SqliteBatches, tenant: str, file_id: str) -> Any:
         row = self._database.execute(everybodys, (tenant, file_id)).fetchone()
         return file_of(row) if row else None
 
-    BatchStore.file = file  # type: ignore[method-assign]
+    SqliteBatches.file = file  # type: ignore[method-assign]
 
 
 SABOTAGES: dict[str, Callable[[], None]] = {

@@ -16,11 +16,11 @@ import msgspec
 from fairlead.gateway import answers
 from fairlead.gateway.answers import Refusal
 from fairlead.gateway.batches_download import Download
-from fairlead.gateway.batches_run import Run
+from fairlead.gateway.batches_run import changed
 from fairlead.gateway.head import Refused
-from fairlead.policy.batch import CANCELLABLE
+from fairlead.policy.batch import CANCELLABLE, next_state
 from fairlead.store.batch_rows import URLS
-from fairlead.store.batches import Batch, File, new_id
+from fairlead.store.batches import Batch, File, InUse, new_id
 from fairlead.units import QuantityError, format_seconds, parse_seconds
 
 if TYPE_CHECKING:
@@ -75,11 +75,11 @@ def answer(batches: Batches, client: ClientConnection, admitted: Admitted, raw: 
 
 
 async def told(handler: Handler, asked: Asked) -> Body:
-    """What the handler says; a disk that fails is a refusal like any other."""
+    """What the handler says; a disk that fails or a database that is away is a refusal like any other."""
     try:
         return await handler(asked)
     except OSError:
-        raise Refused(asked.batches.DISK) from None
+        raise Refused(asked.batches.AWAY) from None
 
 
 # -- files ------------------------------------------------------------------------------------------------------------
@@ -103,25 +103,32 @@ async def show_file(asked: Asked) -> Body:
 async def delete_file(asked: Asked) -> Body:
     """DELETE /v1/files/ID; not while a batch reads it."""
     file = await file_of(asked, asked.id)
-    if any(run.batch.input_file_id == file.id and run.batch.tenant == asked.tenant for run in runs(asked)):
-        raise Refused(Refusal(409, "file_in_use", "A batch that has not ended reads this file."))
-    await asked.batches.do(asked.batches.store.drop_file, asked.tenant, file.id)
+    try:
+        await asked.batches.do(asked.batches.store.drop_file, asked.tenant, file.id)
+    except InUse:
+        raise Refused(Refusal(409, "file_in_use", "A batch that has not ended reads this file.")) from None
     return msgspec.json.encode({"id": file.id, "object": "file", "deleted": True})
 
 
 async def send_file(asked: Asked) -> Body:
     """GET /v1/files/ID/content."""
     file = await file_of(asked, asked.id)
-    return Download(asked.batches, asked.client, asked.batches.store.content(file.id), file.bytes)
+    first = await asked.batches.do(asked.batches.store.read, file.id)
+    return Download(asked.batches, asked.client, file, first)
 
 
 async def file_of(asked: Asked, file_id: str, param: str | None = None) -> File:
     """A file of the caller's tenant. Raises Refused (404; 400 for a parameter)."""
     file = await asked.batches.do(asked.batches.store.file, asked.tenant, file_id)
     if file is None:
-        message = f"No such File object: {file_id[:100]}"
-        raise Refused(Refusal(400 if param else 404, "file_not_found", message, param=param or "id"))
+        raise Refused(no_file(file_id, param))
     return file
+
+
+def no_file(file_id: str, param: str | None) -> Refusal:
+    """404, or 400 for a parameter."""
+    message = f"No such File object: {file_id[:100]}"
+    return Refusal(400 if param else 404, "file_not_found", message, param=param or "id")
 
 
 # -- batches ----------------------------------------------------------------------------------------------------------
@@ -134,9 +141,6 @@ async def create_batch(asked: Asked) -> Body:
     file = await file_of(asked, wanted.input_file_id, "input_file_id")
     if file.purpose != "batch":
         raise Refused(wrong("input_file_id", "The file's purpose is not 'batch'."))
-    if sum(run.batch.tenant == asked.tenant for run in runs(asked)) >= batches.rules.max_active:
-        told = f"The tenant has {batches.rules.max_active} batches that have not ended."
-        raise Refused(Refusal(429, "too_many_batches", told, "rate_limit_error", retry_after_s=60))
     now = int(batches.app.wall())
     batch = Batch(
         new_id("batch_"),
@@ -150,13 +154,15 @@ async def create_batch(asked: Asked) -> Body:
         now + max(1, int(batches.rules.window_s)),
         metadata=wanted.metadata,
     )
-    run = batches.runs[batch.id] = Run(batches, batch)  # counted before anything is waited for
+    since = batches.app.now()
     try:
-        await batches.do(batches.store.save, batch)
-    except OSError:
-        del batches.runs[batch.id]
-        raise
-    batches.begin(run)
+        held = await batches.do(batches.store.create, batch, batches.rules.max_active)
+    except FileNotFoundError:  # deleted meanwhile
+        raise Refused(no_file(file.id, "input_file_id")) from None
+    if held is None:
+        told = f"The tenant has {batches.rules.max_active} batches that have not ended."
+        raise Refused(Refusal(429, "too_many_batches", told, "rate_limit_error", retry_after_s=60))
+    batches.begin(held, since)
     return msgspec.json.encode(batch.shown())
 
 
@@ -196,43 +202,37 @@ def hours(window_s: float) -> str:
 async def list_batches(asked: Asked) -> Body:
     """GET /v1/batches."""
     found = await asked.batches.do(asked.batches.store.batches, asked.tenant)
-    shown = [shown_now(asked, batch) for batch in found]
-    return page(shown, asked.query, most=MOST_BATCHES, usual=USUAL_BATCHES)
+    return page([batch.shown() for batch in found], asked.query, most=MOST_BATCHES, usual=USUAL_BATCHES)
 
 
 async def show_batch(asked: Asked) -> Body:
     """GET /v1/batches/ID."""
-    return msgspec.json.encode(shown_now(asked, await batch_of(asked)))
+    batch = await asked.batches.do(asked.batches.store.batch, asked.tenant, asked.id)
+    if batch is None:
+        raise Refused(no_batch(asked.id))
+    return msgspec.json.encode(batch.shown())
 
 
 async def cancel_batch(asked: Asked) -> Body:
-    """POST /v1/batches/ID/cancel."""
-    batch = await batch_of(asked)
-    run = asked.batches.runs.get(batch.id)
-    if run is None or run.batch.status not in CANCELLABLE:
-        status = run.batch.status if run else batch.status
-        raise Refused(Refusal(409, "batch_ended", f"Cannot cancel a batch with status {status!r}."))
-    await run.cancel()
-    return msgspec.json.encode(run.batch.shown(run.counts))
+    """POST /v1/batches/ID/cancel; whoever works on it learns of it within seconds."""
+    now = int(asked.batches.app.wall())
 
+    def cancelled(batch: Batch) -> Batch:
+        if batch.status not in CANCELLABLE:
+            raise Refused(Refusal(409, "batch_ended", f"Cannot cancel a batch with status {batch.status!r}."))
+        return changed(batch, next_state(batch.status, "cancel"), now)
 
-async def batch_of(asked: Asked) -> Batch:
-    """A batch of the caller's tenant. Raises Refused (404)."""
-    batch = await asked.batches.do(asked.batches.store.batch, asked.tenant, asked.id)
+    batch = await asked.batches.do(asked.batches.store.change, asked.tenant, asked.id, cancelled)
     if batch is None:
-        raise Refused(Refusal(404, "batch_not_found", f"No batch found with id {asked.id[:100]!r}.", param="id"))
-    return batch
+        raise Refused(no_batch(asked.id))
+    if (run := asked.batches.runs.get(batch.id)) is not None:
+        run.take_up(batch)
+    return msgspec.json.encode(batch.shown())
 
 
-def shown_now(asked: Asked, batch: Batch) -> dict[str, object]:
-    """A batch as it is now, with the rows so far while it runs."""
-    run = asked.batches.runs.get(batch.id)
-    return run.batch.shown(run.counts) if run is not None else batch.shown()
-
-
-def runs(asked: Asked) -> Sequence[Run]:
-    """The batches that have not ended."""
-    return tuple(asked.batches.runs.values())
+def no_batch(batch_id: str) -> Refusal:
+    """404."""
+    return Refusal(404, "batch_not_found", f"No batch found with id {batch_id[:100]!r}.", param="id")
 
 
 # -- pages ------------------------------------------------------------------------------------------------------------

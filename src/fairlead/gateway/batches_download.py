@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fairlead.gateway import answers
+from fairlead.store.batches import File, Piece
 
 if TYPE_CHECKING:
     from fairlead.gateway.batches import Batches
     from fairlead.gateway.connection import ClientConnection
 
-PIECE_BYTES = 256 * 1024
 SLOWEST_BYTES_PER_S = 64 * 1024  # a client that reads slower than this is cut off
 LINES = b"application/jsonl"
 
@@ -20,10 +19,11 @@ LINES = b"application/jsonl"
 class Download:
     """To its client an exchange."""
 
-    def __init__(self, batches: Batches, client: ClientConnection, path: Path, size: int) -> None:
-        self._batches, self._client, self._path, self._size = batches, client, path, size
+    def __init__(self, batches: Batches, client: ClientConnection, file: File, first: Piece) -> None:
+        """`first`: what is sent at once."""
+        self._batches, self._client, self._file, self._first = batches, client, file, first
         app = batches.app
-        self.deadline = app.now() + app.config.limits.body_timeout_s + size / SLOWEST_BYTES_PER_S
+        self.deadline = app.now() + app.config.limits.body_timeout_s + file.bytes / SLOWEST_BYTES_PER_S
         self._task: asyncio.Task[None] | None = None
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -37,17 +37,19 @@ class Download:
     async def _send(self) -> None:
         client, batches = self._client, self._batches
         request_id = batches.app.new_request_id()
+        left, piece = self._file.bytes, self._first
+        client.send(answers.head(200, LINES, request_id, left, close=client.must_close()))
         try:
-            with await batches.do(self._path.open, "rb") as file:
-                client.send(answers.head(200, LINES, request_id, self._size, close=client.must_close()))
-                left = self._size
-                while left and (piece := await batches.do(file.read, min(left, PIECE_BYTES))):
-                    await self._flowing.wait()
-                    client.send(piece)
-                    left -= len(piece)
+            while True:
+                await self._flowing.wait()
+                client.send(piece.content[:left])
+                left -= len(piece.content[:left])
+                if not left or piece.following is None:
+                    break
+                piece = await batches.do(batches.store.read, self._file.id, piece.following)
         except OSError:
             left = -1
-        if left:  # deleted meanwhile, or the disk fails: what was announced does not come
+        if left:  # deleted meanwhile, or the store fails: what was announced does not come
             client.close()
         else:
             client.answered()

@@ -16,6 +16,7 @@ from fairlead.gateway.head import Refused, read_head
 from fairlead.gateway.relay import Dechunker, parse_head
 from fairlead.store.batch_rows import Answer, Row
 from fairlead.store.batches import Batch
+from fairlead.store.usage import row_request
 
 if TYPE_CHECKING:
     from fairlead.gateway.app import App
@@ -42,7 +43,7 @@ def caller_of(app: App, batch: Batch) -> tables.Caller:
 async def ask(app: App, batch: Batch, row: Row) -> Reply:
     """What the row is answered, and the fields of the answer that say whether to ask again."""
     client = RowClient(app)
-    request_id = app.new_request_id()
+    request_id = row_request(batch.id, row.custom_id, app.new_request_id())
     admitted = Admitted(HEADS[row.url], operation_of(row.url), caller_of(app, batch), patient=True)
     try:
         found = enter(app, cast("ClientConnection", client), admitted, row.body, request_id)

@@ -1,15 +1,14 @@
-"""POST /v1/files: the body goes to the disk as it comes, and is never in memory as a whole.
+"""POST /v1/files: the body goes to the store as it comes, and is never in memory as a whole.
 
 While it comes the upload stands in for the connection's protocol; then the connection takes over again. The client is
-read no faster than the disk takes it.
+read no faster than the store takes it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,14 +16,14 @@ from fairlead.gateway import answers
 from fairlead.gateway.answers import Refusal
 from fairlead.gateway.batches_form import FRAMING_BYTES, Form, refused_upload
 from fairlead.gateway.head import Refused
-from fairlead.store.batches import File, new_id
+from fairlead.store.batches import Incoming, new_id
 
 if TYPE_CHECKING:
     from fairlead.gateway.admission import Admitted
     from fairlead.gateway.batches import Batches
     from fairlead.gateway.connection import ClientConnection
 
-BUFFER_BYTES = 1024 * 1024  # in memory before the client has to wait for the disk
+BUFFER_BYTES = 1024 * 1024  # in memory before the client has to wait for the store
 SLOWEST_BYTES_PER_S = 64 * 1024  # an upload gets the time that its size takes at this rate, beside body_timeout
 PURPOSE = "batch"
 STORAGE_FULL = Refusal(413, "storage_quota_exceeded", "The tenant's files would be larger than its storage.")
@@ -123,46 +122,47 @@ class Upload(asyncio.Protocol):
     async def _receive(self) -> None:
         batches, caller = self._batches, self._admitted.caller
         file_id = new_id("file-")
-        path = batches.store.content(file_id).with_suffix(".new")
+        incoming: Incoming | None = None
         try:
             stored = await batches.do(batches.store.stored_bytes, caller.tenant)
             if not self._admitted.head.chunked and stored + self._left > batches.rules.storage_bytes + FRAMING_BYTES:
                 raise Refused(STORAGE_FULL)
             if b"expect" in self._admitted.head.fields and not self._size:
                 self._client.send(answers.CONTINUE)
-            await self._to_disk(path)
-            body = await self._finish(path, file_id)
+            incoming = await batches.do(batches.store.receive, file_id)
+            await self._pass_on(incoming)
+            body = await self._finish(incoming, file_id)
         except Refused as refused:
             self._stop(refused.refusal)
         except OSError:
             batches.app.accounting.event("upload_failed", level="error")
-            self._stop(batches.DISK)
+            self._stop(batches.AWAY)
         else:
             self._hand_back()
             self._client.reply(body)
             self._client.data_received(self._rest)  # what came behind the body
         finally:
-            await batches.do(path.unlink, missing_ok=True)
+            if incoming is not None:
+                with suppress(OSError):
+                    await batches.do(incoming.discard)
 
-    async def _to_disk(self, path: Path) -> None:
+    async def _pass_on(self, incoming: Incoming) -> None:
         """Write the file's bytes as they come. Raises Refused, OSError."""
-        with await self._batches.do(create, path) as file:
-            while True:
-                arrived, self._arrived, self._size = self._arrived, [], 0
-                for piece in arrived:
-                    for part in self._form.feed(piece):
-                        await self._batches.do(file.write, part)
-                if self._arrived:  # while the disk was busy
-                    continue
-                if self._whole:
-                    break
-                self._news.clear()
-                self._transport.resume_reading()
-                await self._news.wait()
-            self._form.end()
-            await self._batches.do(durable, file)
+        while True:
+            arrived, self._arrived, self._size = self._arrived, [], 0
+            for piece in arrived:
+                for part in self._form.feed(piece):
+                    await self._batches.do(incoming.write, part)
+            if self._arrived:  # while the store was busy
+                continue
+            if self._whole:
+                break
+            self._news.clear()
+            self._transport.resume_reading()
+            await self._news.wait()
+        self._form.end()
 
-    async def _finish(self, path: Path, file_id: str) -> bytes:
+    async def _finish(self, incoming: Incoming, file_id: str) -> bytes:
         """Make the file's record; what is answered. Raises Refused."""
         form, batches, tenant = self._form, self._batches, self._admitted.caller.tenant
         if form.filename is None:
@@ -170,7 +170,7 @@ class Upload(asyncio.Protocol):
         if form.fields.get("purpose") != PURPOSE:
             raise Refused(refused_upload("The only purpose served here is 'batch'.", "purpose"))
         file = batches.new_file(file_id, tenant, form.size, form.filename, PURPOSE)
-        if not await batches.do(keep, batches, path, file):
+        if not await batches.do(incoming.keep, file, batches.rules.storage_bytes):
             raise Refused(STORAGE_FULL)
         return msgspec.json.encode(file.shown())
 
@@ -185,24 +185,3 @@ class Upload(asyncio.Protocol):
         """The connection is the client's again."""
         self._transport.set_protocol(self._client)
         self._transport.resume_reading()
-
-
-def create(path: Path) -> BinaryIO:
-    """A new file, for its owner alone."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-
-
-def durable(file: BinaryIO) -> None:
-    """Bring a file to the disk."""
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def keep(batches: Batches, path: Path, file: File) -> bool:
-    """Give the bytes their name, then the record, if the tenant has the storage; whether it has."""
-    content = batches.store.content(file.id)
-    path.rename(content)
-    kept = batches.store.add_within(file, batches.rules.storage_bytes)
-    if not kept:
-        content.unlink()
-    return kept

@@ -1,37 +1,29 @@
-"""Files and batches of all tenants: a database of what there is, and beside it a folder of what is in them.
+"""Files and batches of all tenants: what there is, and what every store of them can do.
 
-A record is asked for by tenant and id together: there is no way to one without saying whose it is. A file's record is
-made when its bytes are on the disk, and its bytes go after its record: a death leaves at most bytes without a record,
-which the next start removes.
+A record is asked for by tenant and id together: there is no way to one without saying whose it is. What runs is *held*
+by one gateway at a time. `settle`, `move` and `publish` are refused (`LeaseLost`) once another one holds it, however
+late they come; so a row is answered once, whoever dies or wakes up when.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 import secrets
-import shutil
-import sqlite3
-from collections.abc import Collection, Mapping
-from pathlib import Path
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
 
 import msgspec
 
-from fairlead.errors import UserError
-from fairlead.store.sqlite import connect, transaction
+from fairlead.store.batch_rows import Answer
 
-MIGRATIONS = (
-    """CREATE TABLE files (
-        id TEXT PRIMARY KEY, tenant TEXT NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL,
-        bytes INTEGER NOT NULL, filename TEXT NOT NULL, purpose TEXT NOT NULL
-    ) STRICT""",
-    """CREATE TABLE batches (
-        id TEXT PRIMARY KEY, tenant TEXT NOT NULL, created_at INTEGER NOT NULL, status TEXT NOT NULL,
-        record TEXT NOT NULL
-    ) STRICT""",
-    "CREATE INDEX files_tenant ON files (tenant, created_at)",
-    "CREATE INDEX batches_tenant ON batches (tenant, created_at)",
-)
+PIECE_BYTES = 256 * 1024  # that a file is read in, about
+
+
+class LeaseLost(Exception):
+    """Another gateway works on the batch: what was to be written is not."""
+
+
+class InUse(Exception):
+    """A batch that has not ended reads the file."""
 
 
 class File(msgspec.Struct, frozen=True):
@@ -79,8 +71,8 @@ class Batch(msgspec.Struct, frozen=True):
     metadata: dict[str, str] | None = None
     stamps: dict[str, int] = {}  # `in_progress_at` and the like
 
-    def shown(self, counts: Counts | None = None) -> dict[str, object]:
-        """As OpenAI's API has it; `counts` are those of now while it runs."""
+    def shown(self) -> dict[str, object]:
+        """As OpenAI's API has it."""
         own = ("id", "endpoint", "input_file_id", "completion_window", "status", "output_file_id", "error_file_id")
         return {
             "object": "batch",
@@ -89,7 +81,7 @@ class Batch(msgspec.Struct, frozen=True):
             "created_at": self.created_at,
             "expires_at": self.expires_at,
             **{name: self.stamps.get(name) for name in STAMPS},
-            "request_counts": counts or self.counts,
+            "request_counts": self.counts,
             "metadata": self.metadata,
         }
 
@@ -100,159 +92,121 @@ STAMPS = (
 )
 
 
-class BatchStore:
-    """The database and the folders. For one thread at a time; every call returns when it is on the disk."""
+class Held(msgspec.Struct, frozen=True):
+    """A batch that this gateway works on. `term` counts the holders so far: an older one's word is refused."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises UserError when another process has it open: two would ask every row twice."""
-        self._files, self._parts = folder / "files", folder / "parts"
-        for each in (self._files, self._parts):
-            each.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = (folder / "lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            raise UserError("another gateway works on these batches", where=str(folder)) from None
-        self._database = connect(folder / "batches.db", MIGRATIONS)
+    batch: Batch
+    term: int = 0
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """A part of a file, and where the next one begins (a mark of the store's own); None behind the last one."""
+
+    content: bytes
+    following: int | None
+
+
+class Incoming(Protocol):
+    """A file that is being uploaded. Nobody sees it before it is kept."""
+
+    def write(self, part: bytes) -> None:
+        """The next bytes."""
+
+    def keep(self, file: File, storage_bytes: int) -> bool:
+        """Make it a file, durably, unless its tenant's files would then be larger; whether it was made."""
+
+    def discard(self) -> None:
+        """Remove what is left of it; nothing once it was kept."""
+
+
+Change = Callable[[Batch], Batch]
+Numbered = tuple[int, Answer]  # the number of a row's line in the input, and what came of it
+
+
+class BatchStore(Protocol):
+    """For one thread at a time; what was written is durable when a call returns, answers once `keep` has returned.
+
+    Raises OSError or StoreUnavailable while it cannot be reached: everything can then be tried again.
+    """
+
+    lease_s: float
+    """How long a batch stays held without `keep`."""
 
     def close(self) -> None:
-        """Close the database, and let another process have it."""
-        self._database.close()
-        self._lock.close()
+        """Close it. Nothing is held any more by who has it open."""
 
     # -- files --------------------------------------------------------------------------------------------------------
 
-    def content(self, file_id: str) -> Path:
-        """Where the bytes of a file are."""
-        return self._files / file_id
+    def receive(self, file_id: str) -> Incoming:
+        """Begin an upload."""
 
-    def part(self, batch_id: str) -> Path:
-        """The folder of what a running batch has."""
-        return self._parts / batch_id
-
-    def add_within(self, file: File, storage_bytes: int) -> bool:
-        """Make the record of a file unless its tenant's files would then be larger; whether it was made."""
-        if self.stored_bytes(file.tenant) + file.bytes > storage_bytes:
-            return False
-        self.add_file(file)
-        return True
-
-    def add_file(self, file: File) -> None:
-        """Make the record of a file whose bytes are there; a second time changes nothing."""
-        values = tuple(msgspec.structs.asdict(file)[name] for name in FILE_COLUMNS)
-        with transaction(self._database) as database:
-            database.execute(f"INSERT OR IGNORE INTO files ({', '.join(FILE_COLUMNS)}) VALUES (?,?,?,?,?,?,?)", values)  # noqa: S608
+    def read(self, file_id: str, mark: int = 0) -> Piece:
+        """A piece of a file, the first one at mark 0. Raises OSError when it is gone."""
 
     def file(self, tenant: str, file_id: str) -> File | None:
         """A tenant's file."""
-        row = self._database.execute("SELECT * FROM files WHERE tenant = ? AND id = ?", (tenant, file_id)).fetchone()
-        return file_of(row) if row else None
 
     def files(self, tenant: str) -> list[File]:
         """All of a tenant's files, the newest first."""
-        found = "SELECT * FROM files WHERE tenant = ? ORDER BY created_at DESC, id DESC"
-        return [file_of(row) for row in self._database.execute(found, (tenant,))]
 
     def stored_bytes(self, tenant: str) -> int:
         """How much all of a tenant's files have."""
-        row = self._database.execute("SELECT coalesce(sum(bytes), 0) FROM files WHERE tenant = ?", (tenant,)).fetchone()
-        return int(row[0])
 
     def drop_file(self, tenant: str, file_id: str) -> bool:
-        """Delete a file; whether there was one."""
-        with transaction(self._database) as database:
-            gone = database.execute("DELETE FROM files WHERE tenant = ? AND id = ?", (tenant, file_id)).rowcount
-        if gone:
-            self.content(file_id).unlink(missing_ok=True)
-        return bool(gone)
+        """Delete a file; whether there was one. Raises InUse."""
 
     # -- batches ------------------------------------------------------------------------------------------------------
 
-    def save(self, batch: Batch) -> None:
-        """Write a batch as it is now."""
-        record = msgspec.json.encode(batch).decode()
-        values = (batch.id, batch.tenant, batch.created_at, batch.status, record)
-        with transaction(self._database) as database:
-            database.execute("INSERT OR REPLACE INTO batches VALUES (?,?,?,?,?)", values)
+    def create(self, batch: Batch, max_active: int) -> Held | None:
+        """Make a batch and hold it; None where its tenant has so many that have not ended.
+
+        Raises FileNotFoundError when its input is gone.
+        """
 
     def batch(self, tenant: str, batch_id: str) -> Batch | None:
-        """A tenant's batch."""
-        found = "SELECT record FROM batches WHERE tenant = ? AND id = ?"
-        row = self._database.execute(found, (tenant, batch_id)).fetchone()
-        return batch_of(row) if row else None
+        """A tenant's batch, its counts those of now."""
 
     def batches(self, tenant: str) -> list[Batch]:
-        """All of a tenant's batches, the newest first."""
-        found = "SELECT record FROM batches WHERE tenant = ? ORDER BY created_at DESC, id DESC"
-        return [batch_of(row) for row in self._database.execute(found, (tenant,))]
+        """All of a tenant's batches, the newest first, their counts those of now."""
 
-    def unended(self, ended: Collection[str]) -> list[Batch]:
-        """Everybody's batches that are in none of these states, the oldest first."""
-        rows = self._database.execute("SELECT record FROM batches ORDER BY created_at, id")
-        return [batch for row in rows if (batch := batch_of(row)).status not in ended]
+    def change(self, tenant: str, batch_id: str, how: Change) -> Batch | None:
+        """Change a batch as it is now, whoever holds it; what `how` raises leaves it as it is. None: there is none."""
+
+    # -- work ---------------------------------------------------------------------------------------------------------
+
+    def claim(self, most: int) -> list[Held]:
+        """Hold some of the batches that have not ended and that nobody holds, the oldest first."""
+
+    def keep(self, held: Sequence[Held]) -> list[Held]:
+        """Hold on to these, and bring their answers to the disk. Those that are held still, as they are now."""
+
+    def release(self, held: Sequence[Held]) -> None:
+        """Let others have these now."""
+
+    def answered(self, held: Held) -> Collection[str]:
+        """The `custom_id` of every row that is settled."""
+
+    def settle(self, held: Held, answers: Sequence[Numbered]) -> None:
+        """Write answers down, but for rows that have one. Raises LeaseLost."""
+
+    def move(self, held: Held, how: Change) -> Batch:
+        """Change a batch as it is now, as its holder. Raises LeaseLost, and what `how` raises."""
+
+    def publish(self, held: Held, file: File, *, good: bool) -> bool:
+        """Make the answers (the good ones or the others) a file, whose size is found out; False where there are none.
+
+        A second time changes nothing. Raises LeaseLost.
+        """
 
     # -- what goes ----------------------------------------------------------------------------------------------------
 
-    def expire(self, now: float, batches_before: float, ended: Collection[str]) -> tuple[int, int]:
-        """Delete files past their time, and ended batches made before a moment; how many of each.
+    def expire(self, now: float, batches_before: float) -> None:
+        """Delete files past their time, and ended batches made before a moment.
 
         The input of a batch that has not ended stays.
         """
-        needed = {(batch.tenant, batch.input_file_id) for batch in self.unended(ended)}
-        late = self._database.execute("SELECT tenant, id FROM files WHERE expires_at <= ?", (now,)).fetchall()
-        files = sum(self.drop_file(*row) for row in late if tuple(row) not in needed)
-        marks = ", ".join("?" * len(ended))
-        with transaction(self._database) as database:
-            old = f"DELETE FROM batches WHERE created_at <= ? AND status IN ({marks})"  # noqa: S608
-            batches = database.execute(old, (batches_before, *sorted(ended))).rowcount
-        return files, batches
-
-    def tidy(self, ended: Collection[str]) -> None:
-        """After a start: remove bytes without a record, and what is left of batches that have ended."""
-        known = {row["id"] for row in self._database.execute("SELECT id FROM files")}
-        for path in self._files.iterdir():
-            if path.name not in known:
-                path.unlink()
-        running = {batch.id for batch in self.unended(ended)}
-        for path in self._parts.iterdir():
-            if path.name not in running:
-                shutil.rmtree(path, ignore_errors=True)
-
-
-FILE_COLUMNS = File.__struct_fields__
 
 
 def new_id(prefix: str) -> str:
     """An id that nobody can guess."""
     return f"{prefix}{secrets.token_hex(12)}"
-
-
-def file_of(row: Mapping[str, object] | sqlite3.Row) -> File:
-    """A record of the database."""
-    return msgspec.convert({name: row[name] for name in FILE_COLUMNS}, File)
-
-
-def batch_of(row: sqlite3.Row) -> Batch:
-    """A record of the database."""
-    return msgspec.json.decode(row["record"], type=Batch)
-
-
-def publish(made: Path, content: Path) -> int:
-    """Give a batch's output the name of a file, durably; its size in bytes. A second time changes nothing.
-
-    An empty output becomes no file.
-    """
-    if not made.stat().st_size:
-        return 0
-    if not content.exists():
-        fresh = content.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        os.link(made, fresh)
-        fresh.rename(content)
-        folder = os.open(content.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    return content.stat().st_size

@@ -23,9 +23,13 @@ MIGRATIONS = (
     "CREATE TABLE shipped (segment TEXT PRIMARY KEY, offset INTEGER NOT NULL) STRICT",
     "CREATE TABLE damaged (segment TEXT NOT NULL, line TEXT NOT NULL) STRICT",
     "ALTER TABLE usage ADD COLUMN cost_nano INTEGER NOT NULL DEFAULT 0",
+    # a row of a batch that is asked again after a death is charged once: usage.row_request
+    """CREATE UNIQUE INDEX usage_batch_row ON usage (substr(request_id, 1, instr(request_id, '@')))
+        WHERE status = 200 AND instr(request_id, '@') > 0""",
 )
 
-INSERT = f"INSERT INTO usage ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - our names
+MARKS = ", ".join("?" * len(COLUMNS))
+INSERT = f"INSERT INTO usage ({', '.join(COLUMNS)}) VALUES ({MARKS}) ON CONFLICT DO NOTHING"  # noqa: S608 - our names
 GROUP_COLUMNS = {"tenant": "tenant", "key": "key_id", "model": "model", "day": "date(at, 'unixepoch')"}
 CHARGE_LINES = """
     SELECT date(at, 'unixepoch') AS day, tenant, key_id, model, operation, count(*), sum(status >= 400), sum(estimated),

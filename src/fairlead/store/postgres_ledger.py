@@ -6,9 +6,9 @@ shipper that lost its connection while it committed reads the position and so le
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString
 
 import msgspec
 
@@ -16,7 +16,10 @@ from fairlead.store import journal
 from fairlead.store.contract import ChargeLine, Spent, Total
 from fairlead.store.postgres import Database
 from fairlead.store.shipping import Read, parse, replica_id, save_positions, ship
-from fairlead.store.usage import COLUMNS
+from fairlead.store.usage import COLUMNS, ROW_MARK, Usage
+
+if TYPE_CHECKING:
+    from fairlead.store.postgres import Cursor
 
 DAY: LiteralString = "to_char(to_timestamp(at) AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
 GROUP_COLUMNS: Mapping[str, LiteralString] = {"tenant": "tenant", "key": "key_id", "model": "model", "day": DAY}
@@ -32,6 +35,8 @@ CHARGE_LINES: LiteralString = f"""
     FROM fairlead.usage WHERE at >= %s GROUP BY 1, 2, 3, 4, 5
     ORDER BY 1, tenant COLLATE "C", key_id COLLATE "C", model COLLATE "C", operation COLLATE "C"
 """  # noqa: S608 - our names
+MARKS = ", ".join(["%s"] * len(COLUMNS))
+INSERT = f"INSERT INTO fairlead.usage ({', '.join(COLUMNS)}) VALUES ({MARKS}) ON CONFLICT DO NOTHING"  # noqa: S608
 COPY = f"COPY fairlead.usage ({', '.join(COLUMNS)}) FROM STDIN"
 
 
@@ -106,9 +111,7 @@ class PostgresLedger:
                 return 0
             rows, damaged = parse(lines)
             cursor.executemany("INSERT INTO fairlead.damaged VALUES (%s, %s, %s)", [(*place, line) for line in damaged])
-            with cursor.copy(COPY) as copy:
-                for usage in rows:
-                    copy.write_row(msgspec.structs.astuple(usage)[: len(COLUMNS)])
+            write(cursor, rows)
             cursor.execute(
                 "UPDATE fairlead.shipped SET position = %s WHERE replica = %s AND segment = %s", (end, *place)
             )
@@ -118,3 +121,19 @@ class PostgresLedger:
         """The segment is gone from the disk: so may its position."""
         with self._database.transaction() as cursor:
             cursor.execute("DELETE FROM fairlead.shipped WHERE replica = %s AND segment = %s", (self._replica, segment))
+
+
+def write(cursor: Cursor, rows: Iterable[Usage]) -> None:
+    """Records into the table; those of a batch's row but once, which COPY cannot tell."""
+    plain, of_rows = list[Usage](), list[Usage]()
+    for usage in rows:
+        (of_rows if ROW_MARK in usage.request_id else plain).append(usage)
+    with cursor.copy(COPY) as copy:
+        for usage in plain:
+            copy.write_row(values(usage))
+    cursor.executemany(INSERT, [values(usage) for usage in of_rows])
+
+
+def values(usage: Usage) -> tuple[object, ...]:
+    """In the order of COLUMNS."""
+    return msgspec.structs.astuple(usage)[: len(COLUMNS)]

@@ -60,6 +60,37 @@ MIGRATIONS: tuple[Migration, ...] = (
     ),
     Migration("CREATE INDEX usage_at ON fairlead.usage (at);"),
     Migration("ALTER TABLE fairlead.usage ADD COLUMN cost_nano bigint NOT NULL DEFAULT 0;"),
+    # A row of a batch that is asked again after a death is charged once: `store/usage.py` says how it is known. What a
+    # batch made (`batch` is set) has its bytes in its rows. Nobody sees a file that is not `ready`: it comes or goes.
+    Migration(
+        """
+        CREATE UNIQUE INDEX usage_batch_row ON fairlead.usage (split_part(request_id, '@', 1))
+            WHERE status = 200 AND position('@' IN request_id) > 0;
+        CREATE TABLE fairlead.batch_files (
+            id text PRIMARY KEY, tenant text NOT NULL, created_at bigint NOT NULL, expires_at bigint NOT NULL,
+            bytes bigint NOT NULL, filename text NOT NULL, purpose text NOT NULL, ready boolean NOT NULL,
+            batch text, good boolean
+        );
+        CREATE INDEX batch_files_tenant ON fairlead.batch_files (tenant, created_at) WHERE ready;
+        CREATE INDEX batch_files_expire ON fairlead.batch_files (expires_at);
+        CREATE TABLE fairlead.batch_chunks (
+            file text NOT NULL, number integer NOT NULL, content bytea NOT NULL, PRIMARY KEY (file, number)
+        );
+        CREATE TABLE fairlead.batches (
+            id text PRIMARY KEY, tenant text NOT NULL, created_at bigint NOT NULL, input_file text NOT NULL,
+            record text NOT NULL, ended boolean NOT NULL, term bigint NOT NULL, held_until timestamptz NOT NULL,
+            completed bigint NOT NULL DEFAULT 0, failed bigint NOT NULL DEFAULT 0,
+            output_bytes bigint NOT NULL DEFAULT 0, error_bytes bigint NOT NULL DEFAULT 0
+        );
+        CREATE INDEX batches_tenant ON fairlead.batches (tenant, created_at);
+        CREATE INDEX batches_open ON fairlead.batches (created_at) WHERE NOT ended;
+        CREATE TABLE fairlead.batch_rows (
+            batch text NOT NULL, custom_id bytea NOT NULL, number integer NOT NULL, good boolean NOT NULL,
+            line bytea NOT NULL, PRIMARY KEY (batch, custom_id)
+        );
+        CREATE INDEX batch_rows_file ON fairlead.batch_rows (batch, good, number);
+        """
+    ),
 )
 
 

@@ -1,4 +1,4 @@
-"""Which database a service keeps its keys and its ledger in: one entry for each scheme of a URL.
+"""Which database a service keeps its keys, ledger and batches in: one entry for each scheme of a URL.
 
 `Place.url` "" is the embedded store in the service's own folder.
 """
@@ -6,17 +6,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fairlead.errors import UserError
 from fairlead.store import keys, ledger, postgres
+from fairlead.store.batches import BatchStore
 from fairlead.store.contract import Keys, Ledger
 from fairlead.store.keys import KeyStore
+from fairlead.store.postgres_batches import PostgresBatches
 from fairlead.store.postgres_keys import PostgresKeys
 from fairlead.store.postgres_ledger import PostgresLedger
 from fairlead.store.postgres_schema import MIGRATIONS
+from fairlead.store.sqlite_batches import SqliteBatches
+
+BATCHES = "batches"  # the folder of files and batches, where they are in a folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class Store:
 
     keys: Callable[[Place], Keys]
     ledger: Callable[[Place], Ledger]
+    batches: Callable[[Place, Collection[str]], BatchStore]
     version: Callable[[Place], Version]
     migrate: Callable[[Place], None]
 
@@ -67,12 +73,14 @@ def sqlite_migrate(place: Place) -> None:
 SQLITE = Store(
     keys=lambda place: KeyStore(place.state / "keys.db"),
     ledger=lambda place: ledger.Ledger(place.state / "ledger.db", place.state / "journal"),
+    batches=lambda place, ended: SqliteBatches(place.state / BATCHES, ended),
     version=sqlite_version,
     migrate=sqlite_migrate,
 )
 POSTGRES = Store(
     keys=lambda place: PostgresKeys(place.url),
     ledger=lambda place: PostgresLedger(place.url, place.state),
+    batches=lambda place, ended: PostgresBatches(place.url, ended),
     version=lambda place: Version("postgresql", postgres.version(place.url), len(MIGRATIONS)),
     migrate=lambda place: postgres.migrate(place.url),
 )
@@ -97,6 +105,11 @@ def open_keys(place: Place) -> Keys:
 def open_ledger(place: Place) -> Ledger:
     """The ledger of a service."""
     return store_of(place).ledger(place)
+
+
+def open_batches(place: Place, ended: Collection[str]) -> BatchStore:
+    """The files and batches of a service; `ended`: the states that a batch does not leave. Raises UserError."""
+    return store_of(place).batches(place, ended)
 
 
 def store_version(place: Place) -> Version:

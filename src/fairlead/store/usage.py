@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated
 
 import msgspec
 
 BIGGEST_INTEGER = 2**63 - 1  # of every database that we know
 Whole = Annotated[int, msgspec.Meta(ge=-BIGGEST_INTEGER, le=BIGGEST_INTEGER)]
+
+
+ROW_MARK = "@"  # in the id of a row's request; callers' own ids have none, so nobody can pass for a row
+
+
+def row_request(batch_id: str, custom_id: str, request_id: bytes) -> bytes:
+    """The id of a request that asks a row of a batch: which row, then which request.
+
+    A row may be asked again after a death. By the first part ledgers know it: of a row's good answers they keep one.
+    """
+    row = hashlib.sha256(f"{batch_id}\n{custom_id}".encode()).hexdigest()[:24]
+    return b"row-%b%b%b" % (row.encode(), ROW_MARK.encode(), request_id)
 
 
 class Usage(msgspec.Struct, frozen=True, tag_field="event", tag="request"):
