@@ -1,23 +1,30 @@
-"""A Batch API that nobody may use, that would not yield, or whose files another replica would not find."""
+"""A Batch API that nobody may use, that would not yield, or whose files another gateway would not find."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from fairlead.spec.batches import Batches
 from fairlead.spec.consumption import Fairness
 from fairlead.spec.problems import Finding
+from fairlead.spec.store import Store
 from fairlead.spec.types import BATCH, Gateway, Role
+from fairlead.units import format_bytes
+
+LARGEST_IN_POSTGRES = 2**30  # a file in its rows: what is larger belongs into an object store, and we have none
 
 
 def findings(
     *,
     declared: bool,
+    batches: Batches | None,
+    store: Store | None,
     deployed: bool,
     roles: Mapping[str, Role | None],
     fairness: Fairness | None,
     gateway: Gateway | None,
 ) -> Iterator[Finding]:
-    """Every contradiction. `deployed`: the file is for a cluster too."""
+    """Every contradiction. `batches` is None where it is broken in itself. `deployed`: the file is for a cluster too."""
     users = [(name, role) for name, role in roles.items() if role is not None and BATCH in role.operations]
     if not declared:
         for name, role in users:
@@ -29,9 +36,22 @@ def findings(
     if fairness is None:
         message = "batches would not yield: without fairness an engine takes requests as they come"
         yield Finding(("batches",), message, "add fairness: {}", at_key=True)
+    yield from _places(batches, deployed=deployed, gateway=gateway, shared=store is not None and bool(store.postgres))
+
+
+def _places(batches: Batches | None, *, deployed: bool, gateway: Gateway | None, shared: bool) -> Iterator[Finding]:
+    """What would be on one gateway's disk alone, or is too large for a database that all of them share."""
+    if shared:
+        if batches is not None and batches.max_file > LARGEST_IN_POSTGRES:
+            message = f"{format_bytes(batches.max_file)} is more than {format_bytes(LARGEST_IN_POSTGRES)}"
+            yield Finding(
+                ("batches", "max_file"), f"{message}: files are kept in store.postgres", "upload smaller ones"
+            )
+        return
+    remedy = "add store.postgres, so that they are kept there"
     if deployed:
         message = "batches are kept on the gateway's disk, and in a cluster that goes with its node"
-        yield Finding(("batches",), message, "leave batches or deploy out; `fairlead batch run` works there", True)
+        yield Finding(("batches",), message, remedy, True)
     if gateway is not None and gateway.replicas > 1:
         message = f"batches and their files are kept on one gateway's disk, and there are {gateway.replicas}"
-        yield Finding(("gateway", "replicas"), message, "leave batches out, or run one gateway")
+        yield Finding(("gateway", "replicas"), message, remedy)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ValidationError
 
 from fairlead.spec import batches_checks, consumption_checks, planning_checks, ray_checks, store_checks
+from fairlead.spec.batches import Batches
 from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
 from fairlead.spec.consumption_checks import Consumption
 from fairlead.spec.planning import Hardware, Planned
@@ -83,6 +84,8 @@ def crosscheck(values: Mapping[str, Any]) -> list[Finding]:
     found += planning_checks.findings(hardware, planned)
     found += batches_checks.findings(
         declared=values.get("batches") is not None,
+        batches=_sound(Batches, values["batches"]) if values.get("batches") is not None else None,
+        store=store,
         deployed=values.get("deploy") is not None,
         roles=parts.roles,
         fairness=consumption.fairness,

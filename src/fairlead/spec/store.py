@@ -11,7 +11,7 @@ from fairlead.units import Seconds
 
 
 class Postgres(Closed):
-    """Keys and the usage ledger of all replicas, in one PostgreSQL database."""
+    """Keys, the usage ledger, files and batches of all replicas, in one PostgreSQL database."""
 
     url_env: EnvironmentVariable
     """Name of the environment variable that holds postgresql://user:password@host:5432/name."""
@@ -34,6 +34,6 @@ class Store(Closed):
     """What the replicas of a service share. Without it, a folder beside this file is all there is."""
 
     postgres: Postgres | None = None
-    """Keys and usage. Default: SQLite in the service's folder."""
+    """Keys, usage, files and batches. Default: SQLite and files in the service's folder."""
     redis: Redis | None = None
     """Limits and budgets. Default: in the gateway's memory, so that only a single gateway can keep them."""
