@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.gateway.batches_form import Form
 from gateway.conftest import Build, House
 from gateway.upstream import eventually
 from gateway.wire import exchange, statuses
@@ -85,6 +86,14 @@ def test_every_split_of_a_form(desk: House) -> None:
         answer = send(desk, request[:at], request[at:])
         assert statuses(answer) == [200], at
         assert json.loads(answer.partition(b"\r\n\r\n")[2])["bytes"] == len(LINE)
+
+
+def test_a_form_comes_in_any_two_pieces() -> None:
+    body = form()
+    for at in range(1, len(body)):
+        read = Form(b"multipart/form-data; boundary=b", 2**10)
+        assert b"".join(part for piece in (body[:at], body[at:]) for part in read.feed(piece)) == LINE, at
+        read.end()
 
 
 def test_expect_is_answered_before_the_body(desk: House) -> None:

@@ -31,7 +31,9 @@ from fairlead.policy.fair import Counters, FairQueue
 from fairlead.store import batch_output
 from fairlead.store.batch_output import BatchOutput, write_all
 from fairlead.store.batch_rows import result_line
+from fairlead.store.batches import Held
 from fairlead.store.mirror import Mirror
+from fairlead.store.postgres_batches import PostgresBatches
 from fairlead.store.sqlite_batches import SqliteBatches, file_of
 
 
@@ -210,6 +212,18 @@ def anybodys_files() -> None:
     SqliteBatches.file = file  # type: ignore[method-assign]
 
 
+def everybody_works_on_it() -> None:
+    """Leases removed: a gateway claims what another one works on."""
+    lawful = PostgresBatches.claim
+
+    def claim(self: PostgresBatches, most: int) -> list[Held]:
+        with self._database.transaction() as cursor:
+            cursor.execute("UPDATE fairlead.batches SET held_until = now() - interval '1 second'")
+        return lawful(self, most)
+
+    PostgresBatches.claim = claim  # type: ignore[method-assign]
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     "authn": lambda: setattr(admission, "caller_of", anybody),
     "authz": lambda: setattr(entrance, "route_of", any_route),
@@ -234,6 +248,7 @@ SABOTAGES: dict[str, Callable[[], None]] = {
     "idempotency": run_again,
     "batches": forget_what_was_answered,
     "batches:tenants": anybodys_files,
+    "shared-batches": everybody_works_on_it,
     "batches:rights": lambda: setattr(Batches, "check", lambda self, caller: None),
 }
 

@@ -34,6 +34,7 @@ EXAMPLE_FOR = {
     "budgets": LIMITS,
     "fairness": LIMITS,
     "batches": BATCH,
+    "shared-batches": REPLICAS,
 }  # where another example than the first declares what is proved
 # The engine keeps these itself; tests/engine/openvino takes the enforcement away there.
 KEPT_BY_THE_ENGINE = {"overload", "context"}
@@ -69,7 +70,8 @@ def test_batches_are_kept_where_they_are_declared() -> None:
 
 def test_what_replicas_share_holds_on_real_databases() -> None:
     program("initdb", DEBIAN), redis_program()
-    findings = prove(load(REPLICAS), only=["authn", "durability", "shared-limits", "fail-modes", "budgets"])
+    shared = ["shared-limits", "shared-batches", "fail-modes", "budgets"]
+    findings = prove(load(REPLICAS), only=["authn", "durability", *shared])
     assert [finding for finding in findings if finding.verdict != "passed"] == []
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from fairlead.gateway.config import load
 from fairlead.render import names
-from fairlead.render.targets import rendered
+from fairlead.render.targets import TARGETS, rendered
 
-from .plans import built, spec
+from .plans import SERVICE, built, spec
 
 PATH = "manifests/gateway.yaml"
 
@@ -39,3 +41,18 @@ def test_each_variable_of_the_gateway_comes_from_its_secret() -> None:
 def test_the_same_build_gives_the_same_bytes() -> None:
     first, second = rendered(built()).texts(), rendered(built()).texts()
     assert json.dumps(first) == json.dumps(second)
+
+
+BULK = "user: {models: ['*']}\n    bulk: {models: ['*'], operations: [chat, batch]}"
+BATCHES = SERVICE.replace('user: {models: ["*"]}', BULK) + "fairness: {max_in_flight: 64}\nbatches: {concurrency: 4}\n"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_batch_api_needs_no_volume_and_no_way_that_was_not_open(target: str) -> None:
+    without = rendered(built(SERVICE, target)).manifests
+    having = rendered(built(BATCHES, target)).manifests
+    for kind in ("NetworkPolicy", "PersistentVolumeClaim", "PersistentVolume"):
+        before, after = ([each.object for each in some if each.object["kind"] == kind] for some in (without, having))
+        assert before == after
+    [config] = [each.object for each in having if "gateway.json" in each.object.get("data", {})]
+    assert json.loads(config["data"]["gateway.json"])["batches"]["concurrency"] == 4

@@ -12,7 +12,7 @@ import psycopg
 KEY = "id, hash, tenant, role, note, created_at, expires_at, revoked_at, replaces"
 USAGE = (
     "at, request_id, tenant, key_id, route, model, operation, status, prompt_tokens, cached_tokens, "
-    "completion_tokens, ttft_ms, duration_ms, estimated"
+    "completion_tokens, ttft_ms, duration_ms, estimated, cost_nano"
 )
 PLACE = ("replica-before", "01700000000000000000.jsonl")
 
@@ -45,7 +45,7 @@ def ship(connection: psycopg.Connection[Any], request_id: str) -> None:
     ).fetchone()
     connection.execute("INSERT INTO fairlead.damaged VALUES (%s, %s, %s)", (*PLACE, "no record"))
     with connection.cursor().copy(f"COPY fairlead.usage ({USAGE}) FROM STDIN".encode()) as copy:
-        copy.write_row((1.0, request_id, "t", "k", "m", "m", "chat", 200, 5, 1, 7, 1.5, 20.0, False))
+        copy.write_row((1.0, request_id, "t", "k", "m", "m", "chat", 200, 5, 1, 7, 1.5, 20.0, False, 3))
     connection.execute("UPDATE fairlead.shipped SET position = %s WHERE replica = %s AND segment = %s", (100, *PLACE))
 
 
@@ -53,5 +53,5 @@ def totals(connection: psycopg.Connection[Any]) -> list[Any]:
     return connection.execute("""
         SELECT tenant COLLATE "C" AS grp, count(*), count(*) FILTER (WHERE status >= 400),
                sum(prompt_tokens)::bigint, sum(cached_tokens)::bigint, sum(completion_tokens)::bigint,
-               avg(ttft_ms), avg(duration_ms)
+               avg(ttft_ms), avg(duration_ms), sum(cost_nano)::bigint
         FROM fairlead.usage WHERE at >= 0 GROUP BY grp ORDER BY grp""").fetchall()

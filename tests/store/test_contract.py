@@ -12,11 +12,12 @@ import msgspec
 import pytest
 
 from fairlead.errors import UserError
+from fairlead.gateway.head import REQUEST_ID
 from fairlead.store.contract import GROUPS, Keys, Ledger
 from fairlead.store.journal import Journal
 from fairlead.store.keys import hash_of
 from fairlead.store.stores import STORES, Place, open_keys, open_ledger, place_of, store_of
-from fairlead.store.usage import encode
+from fairlead.store.usage import Usage, encode, row_request
 
 from .records import priced, usage
 
@@ -155,6 +156,30 @@ def test_a_record_that_no_database_can_hold_is_kept_aside_and_stops_nothing(ledg
         ledger.ship()
     assert ledger.unshipped_bytes() == 0
     assert [total.requests for total in ledger.totals("tenant")] == [2]
+
+
+def test_a_row_of_a_batch_that_was_asked_again_is_charged_once(ledger: Ledger, place: Place) -> None:
+    def asked(row: str, request: str, status: int) -> Usage:
+        request_id = row_request("batch_1", row, request.encode()).decode()
+        return msgspec.structs.replace(usage(1), request_id=request_id, status=status)
+
+    records = [asked("a", "req-1", 503), asked("a", "req-2", 200), asked("b", "req-3", 200), asked("b", "req-4", 502)]
+    told_by_callers = [usage(5), usage(5)]
+    with closing(Journal(place.state / "journal")) as journal:
+        for record in (*records, asked("a", "req-6", 200), *told_by_callers):
+            journal.append(encode(record) + b"\n")
+        ledger.ship()
+        journal.append(encode(asked("b", "req-7", 200)) + b"\n")
+        journal.append(encode(asked("c", "req-8", 200)) + b"\n")
+        ledger.ship()
+    (total,) = ledger.totals("tenant")
+    assert (total.requests, total.errors) == (4 + 2 + 1, 2)
+    assert ledger.unshipped_bytes() == 0
+
+
+def test_no_caller_can_pass_for_a_row() -> None:
+    assert REQUEST_ID.fullmatch(b"row-0")
+    assert not REQUEST_ID.fullmatch(row_request("batch_1", "a", b"req-1"))
 
 
 def test_a_url_that_names_no_database_is_refused_without_showing_it() -> None:

@@ -74,6 +74,10 @@ class Batches:
         piece = partial(self._work, partial(work, *given, **named))
         return await asyncio.get_running_loop().run_in_executor(self._thread, piece)
 
+    def do_later(self, work: Callable[[], None]) -> None:
+        """Work of the store behind all that was asked before, for which nobody waits; close() does."""
+        self._thread.submit(work)
+
     def _work(self, work: Callable[[], Made]) -> Made:
         """In the thread."""
         if time.monotonic() < self._away_until:

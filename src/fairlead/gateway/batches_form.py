@@ -31,6 +31,9 @@ class Form:
         self.size = 0
         self._most = max_file_bytes
         self._part: MultipartSegment | None = None
+        self._end = b"\r\n--%b--" % options["boundary"].encode("latin-1")
+        self._seen = b"\r\n"  # the last bytes, where the end may have begun
+        self._ended = False
         try:
             self._parser = PushMultipartParser(options["boundary"], max_segment_count=MOST_PARTS, strict=True)
         except MultipartError as error:
@@ -44,7 +47,14 @@ class Form:
             raise Refused(refused_upload("The form is not whole.")) from None
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """The bytes of the file in a piece of the body. Raises Refused."""
+        """The bytes of the file in a piece of the body. Raises Refused.
+
+        What comes behind the end is not the form's (RFC 2046, 5.1.1), also in a piece of its own.
+        """
+        if self._ended:
+            return
+        self._seen = self._seen[-len(self._end) :] + piece
+        self._ended = self._end in self._seen
         try:
             for event in self._parser.parse(piece):
                 if isinstance(event, MultipartSegment):

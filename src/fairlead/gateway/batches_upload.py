@@ -7,7 +7,6 @@ read no faster than the store takes it.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -122,14 +121,13 @@ class Upload(asyncio.Protocol):
     async def _receive(self) -> None:
         batches, caller = self._batches, self._admitted.caller
         file_id = new_id("file-")
-        incoming: Incoming | None = None
+        incoming = batches.store.receive(file_id)
         try:
             stored = await batches.do(batches.store.stored_bytes, caller.tenant)
             if not self._admitted.head.chunked and stored + self._left > batches.rules.storage_bytes + FRAMING_BYTES:
                 raise Refused(STORAGE_FULL)
             if b"expect" in self._admitted.head.fields and not self._size:
                 self._client.send(answers.CONTINUE)
-            incoming = await batches.do(batches.store.receive, file_id)
             await self._pass_on(incoming)
             body = await self._finish(incoming, file_id)
         except Refused as refused:
@@ -142,9 +140,7 @@ class Upload(asyncio.Protocol):
             self._client.reply(body)
             self._client.data_received(self._rest)  # what came behind the body
         finally:
-            if incoming is not None:
-                with suppress(OSError):
-                    await batches.do(incoming.discard)
+            batches.do_later(incoming.discard)  # not waited for: we may be cancelled a second time
 
     async def _pass_on(self, incoming: Incoming) -> None:
         """Write the file's bytes as they come. Raises Refused, OSError."""

@@ -24,7 +24,7 @@ def findings(
     fairness: Fairness | None,
     gateway: Gateway | None,
 ) -> Iterator[Finding]:
-    """Every contradiction. `batches` is None where it is broken in itself. `deployed`: the file is for a cluster too."""
+    """Every contradiction. `batches`: None where it is broken in itself. `deployed`: the file is for a cluster too."""
     users = [(name, role) for name, role in roles.items() if role is not None and BATCH in role.operations]
     if not declared:
         for name, role in users:

@@ -138,7 +138,7 @@ class BatchStore(Protocol):
     # -- files --------------------------------------------------------------------------------------------------------
 
     def receive(self, file_id: str) -> Incoming:
-        """Begin an upload."""
+        """Begin an upload. Nothing is made before its first bytes, so nobody has to wait for this."""
 
     def read(self, file_id: str, mark: int = 0) -> Piece:
         """A piece of a file, the first one at mark 0. Raises OSError when it is gone."""

@@ -46,13 +46,7 @@ class PostgresFiles:
         self._database = database
 
     def receive(self, file_id: str) -> PostgresIncoming:
-        """Begin an upload. Raises StoreUnavailable."""
-        with self._database.transaction() as cursor:
-            cursor.execute(
-                f"INSERT INTO fairlead.batch_files ({NAMES}, ready)"  # noqa: S608 - our names
-                " VALUES (%s, '', 0, extract(epoch FROM now())::bigint + %s, 0, '', '', false)",
-                (file_id, ARRIVES_WITHIN_S),
-            )
+        """Begin an upload."""
         return PostgresIncoming(self._database, file_id)
 
     def read(self, file_id: str, mark: int = 0) -> Piece:
@@ -138,6 +132,7 @@ class PostgresIncoming:
         self._rest += part
         while len(self._rest) >= CHUNK_BYTES:
             with self._database.transaction() as cursor:
+                self._begun(cursor)
                 self._put(cursor, bytes(self._rest[:CHUNK_BYTES]))
             self._number += 1
             del self._rest[:CHUNK_BYTES]
@@ -148,6 +143,7 @@ class PostgresIncoming:
             lock_tenant(cursor, file.tenant)
             if stored(cursor, file.tenant) + file.bytes > storage_bytes:
                 return False
+            self._begun(cursor)
             if self._rest:
                 self._put(cursor, bytes(self._rest))
             values = [str(value).replace("\0", " ") if isinstance(value, str) else value for value in as_row(file)]
@@ -169,6 +165,14 @@ class PostgresIncoming:
             cursor.execute(
                 "UPDATE fairlead.batch_files SET expires_at = 0 WHERE id = %s AND NOT ready", (self._id,)
             )  # whoever expires next purges it
+
+    def _begun(self, cursor: Cursor) -> None:
+        """Make the record that nobody sees yet; a second time changes nothing."""
+        cursor.execute(
+            f"INSERT INTO fairlead.batch_files ({NAMES}, ready)"  # noqa: S608 - our names
+            " VALUES (%s, '', 0, extract(epoch FROM now())::bigint + %s, 0, '', '', false) ON CONFLICT DO NOTHING",
+            (self._id, ARRIVES_WITHIN_S),
+        )
 
     def _put(self, cursor: Cursor, content: bytes) -> None:
         values = (self._id, self._number, content)

@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -70,7 +71,7 @@ class SqliteBatches:
     # -- files --------------------------------------------------------------------------------------------------------
 
     def receive(self, file_id: str) -> DiskIncoming:
-        """Begin an upload. Raises OSError."""
+        """Begin an upload."""
         return DiskIncoming(self, self._content(file_id))
 
     def read(self, file_id: str, mark: int = 0) -> Piece:
@@ -265,16 +266,16 @@ class DiskIncoming:
 
     def __init__(self, store: SqliteBatches, content: Path) -> None:
         self._store, self._content, self._fresh = store, content, content.with_suffix(".new")
-        self._file = os.fdopen(os.open(self._fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+        self._opened: BinaryIO | None = None
 
     def write(self, part: bytes) -> None:
         """The next bytes. Raises OSError."""
-        self._file.write(part)
+        self._file().write(part)
 
     def keep(self, file: File, storage_bytes: int) -> bool:
         """Give the bytes their name, then the record, if the tenant has the storage; whether it has."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self._file().flush()
+        os.fsync(self._file().fileno())
         if self._store.stored_bytes(file.tenant) + file.bytes > storage_bytes:
             return False
         self._fresh.rename(self._content)
@@ -283,8 +284,14 @@ class DiskIncoming:
 
     def discard(self) -> None:
         """Remove what is left."""
-        self._file.close()
+        if self._opened is not None:
+            self._opened.close()
         self._fresh.unlink(missing_ok=True)
+
+    def _file(self) -> BinaryIO:
+        if self._opened is None:
+            self._opened = os.fdopen(os.open(self._fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+        return self._opened
 
 
 FILE_COLUMNS = File.__struct_fields__

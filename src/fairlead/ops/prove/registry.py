@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fairlead.ops.prove import access, batches, books, consumption, identity, stores, tls, traffic, wire
+from fairlead.ops.prove import access, batches, books, consumption, identity, shared_batches, stores, tls, traffic, wire
 from fairlead.ops.prove.outcome import Proof
 from fairlead.spec.batches import Batches
 from fairlead.spec.consumption import Budget, Fairness, Price, RateLimit
@@ -114,6 +114,13 @@ PROOFS: tuple[Proof, ...] = (
         lambda spec: "a batch survives kill -9 with each row once; quotas hold, and nothing is another tenant's",
         batches.batches,
         applies=lambda spec: "" if spec.batches else "batches is not declared",
+    ),
+    Proof(
+        "shared-batches",
+        lambda spec: "each gateway knows every batch, and one of them works on it",
+        shared_batches.shared_batches,
+        applies=shared_batches.applies,
+        needs=shared_batches.missing_postgres,
     ),
     Proof(
         "idempotency",

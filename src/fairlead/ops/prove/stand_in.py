@@ -18,11 +18,12 @@ ANSWER = (
 
 
 class StandIn:
-    """Answers each request after `delay_s`. `url` is where it listens."""
+    """Answers each request after `delay_s`. `url` is where it listens, `asked` how many requests came."""
 
     def __init__(self) -> None:
         self.url = ""
         self.delay_s = 0.0
+        self.asked = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, a request after the other."""
@@ -30,6 +31,7 @@ class StandIn:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
                 length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
+                self.asked += bool(length)
                 body = answer(await reader.readexactly(length)) if length else b"{}"
                 if length and self.delay_s:
                     await asyncio.sleep(self.delay_s)
