@@ -223,6 +223,7 @@ def test_a_database_that_is_away_holds_up_the_batch_and_nobody_else(pair: Pair, 
         assert len(two.engine.record.seen) <= asked + beside, "rows begin that nobody could settle"
     finally:
         server.start()
+    assert eventually(lambda: not is_told_to_come_back(two.gateways[0], "/v1/files"), within_s=20.0)
     done = ended(client, batch_id)
     assert (done.status, done.request_counts.completed) == ("completed", 150)
     assert sorted(each["custom_id"] for each in results(client, done.output_file_id)) == ids(150)
@@ -236,4 +237,5 @@ def is_told_to_come_back(gateway: Gateway, path: str) -> bool:
             answer = client.get(path)
         except httpx.TransportError:
             return False
+        assert answer.status_code in {200, 404, 503}
         return (answer.status_code, "retry-after" in answer.headers) == (503, True)
