@@ -44,3 +44,27 @@ def test_every_refusal_is_told_at_once(tmp_path: Path) -> None:
 def test_an_unknown_target_is_answered_with_the_likely_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="did you mean vllm"):
         render_file(file(tmp_path), None, "vlm", lambda spec: plan())
+
+
+DIGEST = "sha256:" + "4" * 64
+IMAGES = '{gateway: "ghcr.io/example/fairlead-gateway:0.3.0"}'
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_images_may_be_named_by_their_digest(tmp_path: Path, target: str) -> None:
+    engines = {"kserve": "vllm", "kuberay": "ray", "llm-d": "vllm", "triton": "triton", "vllm": "vllm"}
+    wanted = [f"ghcr.io/example/fairlead-gateway@{DIGEST}", f"ghcr.io/example/engine:1.2@{DIGEST}"]
+    images = f'{{gateway: "{wanted[0]}", {engines[target]}: "{wanted[1]}"}}'
+    file = tmp_path / "fairlead.yaml"
+    file.write_text(SERVICE.replace(IMAGES, images))
+    texts = render_file(file, None, target, lambda spec: plan()).texts
+    manifests = "".join(text for path, text in texts.items() if path.startswith("manifests/"))
+    assert all(f'image: "{image}"' in manifests for image in wanted)
+
+
+@pytest.mark.parametrize("image", ["ghcr.io/example/gateway", "ghcr.io/example/gateway:latest"])
+def test_an_image_that_moves_is_refused(tmp_path: Path, image: str) -> None:
+    file = tmp_path / "fairlead.yaml"
+    file.write_text(SERVICE.replace(IMAGES, f'{{gateway: "{image}"}}'))
+    with pytest.raises(UserError, match="does not say which version"):
+        render_file(file, None, "vllm", lambda spec: plan())

@@ -13,7 +13,7 @@ from typing import Any
 import re2
 from jsonschema import Draft4Validator, FormatChecker
 from jsonschema.exceptions import ValidationError
-from jsonschema.validators import extend
+from jsonschema.validators import create
 
 Keyword = Callable[[Any, Any, Any, Mapping[str, Any]], Iterator[ValidationError] | None]
 FORMATS = FormatChecker(formats=("date-time", "ipv4", "ipv6"))
@@ -67,13 +67,16 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-Structural = extend(  # type: ignore[no-untyped-call]
-    Draft4Validator,
-    validators={
-        **{name: _or_null(keyword) for name, keyword in Draft4Validator.VALIDATORS.items()},
-        "type": _type,
-        "pattern": _pattern,
-        "x-kubernetes-int-or-string": _int_or_string,
-    },
+KEYWORDS: Mapping[str, Any] = {
+    **{name: _or_null(keyword) for name, keyword in Draft4Validator.VALIDATORS.items() if name != "$ref"},
+    "type": _type,
+    "pattern": _pattern,
+    "x-kubernetes-int-or-string": _int_or_string,
+}
+"""All of draft 4 but references: a definition has none, and nothing is to be fetched because a file says so."""
+Structural = create(
+    meta_schema={},
+    validators=KEYWORDS,
     type_checker=Draft4Validator.TYPE_CHECKER.redefine("integer", _is_integer),
+    id_of=lambda schema: "",
 )

@@ -5,6 +5,7 @@ What a tag holds does not change. A file that is another one than at the last pu
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -38,24 +39,37 @@ def wanted(releases: Iterable[Release], host: str) -> list[Wanted]:
 
 def from_release(files: Iterable[Wanted], before: Pulled | None, progress: Progress) -> Iterator[Received]:
     """The definitions in these files. Raises UserError with all that could not be had, or is not what it was."""
-    known = {each.source: each for each in before.kinds} if before else {}
+    known = {each.source: each.received for each in before.kinds} if before else {}
     problems: list[Problem] = []
     with httpx.Client(timeout=TIMEOUT_S, follow_redirects=True) as client:
         for done, file in enumerate(files):
             progress(done, file.address)
             try:
-                content = fetched(client, file.address)
-            except (httpx.HTTPError, httpx.InvalidURL, TooLargeError) as error:
-                problems.append(Problem(f"{file.address}: {_said(error)}", hint="or --from-folder, or --mirror"))
-                continue
-            for each in received(content, file.address, file.release.tag):
-                was = known.get(file.address)
-                if was is not None and was.received != each.sha256:
-                    problems.append(_changed(file, was.received, each.sha256))
-                    break
-                yield each
+                yield from _definitions(client, file, known.get(file.address))
+            except UserError as error:
+                problems += error.problems
     if problems:
         raise UserError(problems=problems, exit_code=1)
+
+
+def _definitions(client: httpx.Client, file: Wanted, before: str | None) -> list[Received]:
+    """What a file holds. `before` is its SHA-256 at the last pull. Raises UserError."""
+    try:
+        content = fetched(client, file.address)
+    except (httpx.HTTPError, httpx.InvalidURL, TooLargeError) as error:
+        raise UserError(f"{file.address}: {_said(error)}", hint="or --from-folder, or --mirror") from None
+    now = hashlib.sha256(content).hexdigest()
+    if before not in {None, now}:
+        raise UserError(
+            f"{file.address} has changed since it was pulled: SHA-256 {str(before)[:16]} then, {now[:16]} now",
+            hint=f"a tag does not move by itself: ask {file.release.repository}; `fairlead schemas forget` takes any",
+        )
+    found = list(received(content, file.address, file.release.tag))
+    if not found:
+        raise UserError(
+            f"{file.address} holds no CustomResourceDefinition", hint="does the mirror have GitHub's paths?"
+        )
+    return found
 
 
 class TooLargeError(Exception):
@@ -96,10 +110,3 @@ def _said(error: Exception) -> str:
     if isinstance(error, httpx.HTTPStatusError):
         return f"HTTP {error.response.status_code}"
     return str(error) or type(error).__name__
-
-
-def _changed(file: Wanted, before: str, now: str) -> Problem:
-    return Problem(
-        f"{file.address} has changed since it was pulled: SHA-256 {before[:16]} then, {now[:16]} now",
-        hint=f"a tag does not move by itself: ask {file.release.repository}; `fairlead schemas forget` takes any again",
-    )

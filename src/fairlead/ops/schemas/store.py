@@ -71,7 +71,10 @@ class Pulled:
             raise UserError(f"{self.folder / kept.path} cannot be read: {error.strerror}", hint=AGAIN) from None
         if hashlib.sha256(content).hexdigest() != kept.stored:
             raise UserError(f"{self.folder / kept.path} is not what was pulled", hint=AGAIN)
-        return Crd(**json.loads(content))
+        try:
+            return Crd(**json.loads(content))
+        except TypeError:
+            raise UserError(f"{self.folder} was pulled by another version of Fairlead", hint=AGAIN) from None
 
     def as_json(self) -> dict[str, object]:
         """The manifest, as it is kept and shown."""
