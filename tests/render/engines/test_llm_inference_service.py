@@ -113,10 +113,14 @@ def test_the_gateway_asks_the_pool_and_names_objectives() -> None:
     assert model["objectives"] == {"interactive": f"{LLAMA}-interactive", "batch": f"{LLAMA}-batch"}
 
 
-def test_prefill_apart_has_pods_of_its_own_and_decode_listens_behind_the_presets_sidecar() -> None:
+def test_prefill_apart_has_pods_of_its_own_and_decode_its_sidecar_by_the_presets_name() -> None:
+    """By another name there would be two of them at one port."""
     spec = service(BUILDS["apart"])
     [decode], [reader] = spec["template"]["containers"], spec["prefill"]["template"]["containers"]
-    assert "--port=8001" in decode["args"]
+    sidecar = spec["template"]["initContainers"][-1]
+    assert (sidecar["name"], sidecar["command"]) == ("llm-d-routing-sidecar", ["/app/pd-sidecar"])
+    assert {"--port=8000", "--model-server-port=8200"} <= {*sidecar["args"]}
+    assert "--port=8200" in decode["args"]
     assert "--port=8000" in reader["args"]
     assert spec["prefill"]["replicas"] == 2
     assert {decode["name"], reader["name"]} == {"main"}

@@ -22,7 +22,7 @@ REDIS = '  ray: {redis: "redis.data.svc:6379"'
 TEXTS = {
     "kuberay": SERVICE.replace(REDIS, REDIS + ", gateway_class: istio"),
     "llm-d": SERVICE + "  disaggregate: {llama-8b: {prefill: 1}}\n",
-    "kserve llm": SERVICE + "  kserve: {kind: LLMInferenceService}\n",
+    "kserve llm": SERVICE + "  kserve: {kind: LLMInferenceService}\n  disaggregate: {llama-8b: {prefill: 1}}\n",
 }
 
 
@@ -173,12 +173,13 @@ PLANTS: dict[Place, dict[str, Plant]] = {
         "a route that is not there": put("spec.router.route.http.refs.0", "name", "chat"),
         "a pool that is not there": put("spec.router.scheduler.pool.ref", "name", "chat-llama-8b-inference-pool"),
         "a container by another name": put(ENGINE_POD, "name", "engine"),
+        "a second sidecar, the preset's": put("spec.template.initContainers.1", "name", "routing-proxy"),
         "the preset's command": put(ENGINE_POD, "command", []),
         "a probe over the preset's TLS": put(f"{ENGINE_POD}.readinessProbe.httpGet", "scheme", None),
         "a second handler for one end": put(f"{ENGINE_POD}.lifecycle.preStop", "sleep", {"seconds": 5}),
     },
     ("kserve llm", "engine-port", "LLMInferenceService/chat-llama-8b"): {
-        "an engine at another port": word(f"{ENGINE_POD}.args", "--port=8000", "--port=8001"),
+        "an engine at another port": word(f"{ENGINE_POD}.args", "--port=8200", "--port=8000"),
     },
     ("llm-d", "objective", "InferenceObjective/chat-llama-8b-batch"): {
         "an objective by another name": put("metadata", "name", "chat-llama-8b-slow"),

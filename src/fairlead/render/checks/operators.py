@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from fairlead.render import names
 from fairlead.render.build import Object
 from fairlead.render.checks.frame import Fault, Rendering, dig, listed
+from fairlead.render.engines.llm_inference_service import SIDECAR
 from fairlead.render.engines.ray_jobs import CLUSTER_FILE
 from fairlead.render.serve_keys import unknown_keys
 from fairlead.units import format_bytes, parse_bytes
@@ -156,6 +157,9 @@ def llm_inference_service(rendering: Rendering) -> Iterator[Fault]:
         for kind, name in pointed:
             if rendering.find(kind, name) is None:
                 yield Fault(document, f"there is no {kind} {name!r}", "its router refers to what is rendered")
+        init = [each.get("name") for each in listed(spec, "template", "initContainers")]
+        if spec.get("prefill") and SIDECAR not in init:
+            yield Fault(document, f"no container is called {SIDECAR}: KServe would add its own before decode")
         for template in (spec.get("template"), dig(spec, "prefill", "template")):
             yield from (Fault(document, message) for message in _over_preset(template)) if template else ()
 

@@ -13,7 +13,7 @@ from typing import Any
 from fairlead.render import kube, names, pods
 from fairlead.render.build import Build, Object, Part
 from fairlead.render.cluster import Scaled, Upstream
-from fairlead.render.engines import inference_gateway, llm_inference_service, pod, room, weights
+from fairlead.render.engines import inference_gateway, llm_inference_service, llmd, pod, room, weights
 from fairlead.render.engines.images import image
 from fairlead.render.engines.settings import flags, settings
 from fairlead.render.engines.site import CLOSE_AFTER_S, Site, file_of, sites
@@ -192,7 +192,7 @@ def flows(build: Build) -> Iterator[Flow]:
     deploy = build.spec.deploy
     assert deploy is not None
     if is_llm(build.spec):
-        yield from llm_inference_service.flows(build)
+        yield from llmd.flows(build)
         return
     if not any(sleeps(build.spec, site.served) for site in sites(build)):
         return

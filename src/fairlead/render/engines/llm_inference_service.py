@@ -17,15 +17,14 @@ from fairlead.render.cluster import Scaled
 from fairlead.render.engines import account, inference_gateway, llmd, pod
 from fairlead.render.engines.site import CLOSE_AFTER_S, Site, file_of, sites
 from fairlead.render.engines.weights import is_hub
-from fairlead.render.flows import Flow, Pods, api_server
 
 API = "serving.kserve.io/v1alpha2"
 KIND = "LLMInferenceService"
 CONTAINER = "main"  # the one that a preset fills up
 MADE = "-kserve"
 """KServe adds it to the service's name for the Deployment."""
-BEHIND_PORT = 8001
-"""Of a decode engine: where the sidecar of KServe's preset for decoding looks for it."""
+SIDECAR, SIDECAR_COMMAND = "llm-d-routing-sidecar", "/app/pd-sidecar"
+"""In KServe's preset for decoding: its name, so that ours takes its place; and where llm-d's image has it."""
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 
 
@@ -47,7 +46,7 @@ def service(site: Site) -> Object:
         replicas=site.fixed_replicas,
         parallelism=parallelism(site),
         labels=pods.selector(site.build, names.ENGINE, site.served),
-        template=template(site, llmd.decode(site, port=BEHIND_PORT) if apart else pod.server(site)),
+        template=template(site, llmd.decode(site), sidecar()) if apart else template(site, pod.server(site)),
         router=router(site),
         prefill=prefill(site, llmd.prefill_replicas(apart)) if apart else None,
     )
@@ -74,9 +73,14 @@ def prefill(site: Site, replicas: int) -> Object:
     }
 
 
-def template(site: Site, engine: Object) -> Object:
+def template(site: Site, engine: Object, *init: Object) -> Object:
     """The pod that plain vLLM runs."""
-    return pod.pod(site, [over_preset(engine)])
+    return pod.pod(site, [over_preset(engine)], init=init)
+
+
+def sidecar() -> Object:
+    """llm-d's, in place of the preset's: that one asks Kubernetes' API for a pool of another group than ours."""
+    return {**llmd.sidecar(), "name": SIDECAR, "command": [SIDECAR_COMMAND]}
 
 
 def over_preset(engine: Object) -> Object:
@@ -99,10 +103,3 @@ def router(site: Site) -> Object:
 def scaled(build: Build, model: str) -> Scaled:
     """The Deployment that KServe makes."""
     return Scaled(kind="Deployment", name=f"{names.engine(build.spec, model)}{MADE}")
-
-
-def flows(build: Build) -> Iterator[Flow]:
-    """Those of llm-d; and the preset's sidecar asks for the pods of the pool, so that it calls no others."""
-    yield from llmd.flows(build, behind_port=BEHIND_PORT)
-    if any(llmd.disaggregation(site) for site in sites(build)):
-        yield from api_server(Pods(names.ENGINE), "sidecars of decode look up the pods of their pool")

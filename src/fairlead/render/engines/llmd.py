@@ -145,11 +145,11 @@ def prefill(site: Site) -> Object:
     return pod.server(site, more=[transfer("kv_producer")], env=[*transfer_variables()])
 
 
-def decode(site: Site, port: int = BEHIND_PORT) -> Object:
+def decode(site: Site) -> Object:
     """Writes answers, behind its sidecar."""
     more = [transfer("kv_both")]
     resources = room.resources(site, cores=SIDECAR_CORES, memory_bytes=SIDECAR_GIB * 2**30)
-    return pod.server(site, port=port, more=more, env=[*transfer_variables()], resources=resources)
+    return pod.server(site, port=BEHIND_PORT, more=more, env=[*transfer_variables()], resources=resources)
 
 
 def transfer(role: str) -> str:
@@ -195,8 +195,8 @@ def pool(site: Site, apart: Disaggregation | None) -> Object:
     return kube.thing(f"{inference_gateway.POOL_GROUP}/v1", "InferencePool", site.metadata(), spec=spec)
 
 
-def flows(build: Build, behind_port: int = BEHIND_PORT) -> Iterator[Flow]:
-    """Beyond what every target needs. `behind_port`: of engines behind a sidecar."""
+def flows(build: Build) -> Iterator[Flow]:
+    """Beyond what every target needs."""
     deploy = build.spec.deploy
     assert deploy is not None
     chooser, engine = Pods(names.PICKER), Pods(names.ENGINE)
@@ -209,7 +209,7 @@ def flows(build: Build, behind_port: int = BEHIND_PORT) -> Iterator[Flow]:
     if any(disaggregation(site) for site in sites(build)):
         why = "KV caches go from prefill to decode, at ports that NIXL chooses"
         yield Flow("kv-cache", engine, engine, (), why)
-        yield Flow("scrape-decode", monitoring, engine, ((TCP, behind_port),), "metrics of engines behind a sidecar")
+        yield Flow("scrape-decode", monitoring, engine, ((TCP, BEHIND_PORT),), "metrics of engines behind a sidecar")
     if any(site.hosts > 1 for site in sites(build)):
         yield from multi_host_flows(build)
 
