@@ -18,6 +18,7 @@ import pytest
 from fairlead.store.postgres_keys import PostgresKeys
 from gateway.harness import Gateway, compiled
 from gateway.upstream import Manner, Upstream, eventually, upstream
+from servers.place import freeze, thaw
 from servers.postgres import Postgres, postgres
 
 from .conftest import answered, batching, create, ended, lines_of, results, row, upload
@@ -144,6 +145,27 @@ def test_three_kills_of_whoever_works_on_it_lose_and_double_no_row(pair: Pair) -
     assert {each["response"]["request_id"].partition("@")[0] for each in results(alive, done.output_file_id)} == set(
         charged
     )
+
+
+def test_a_gateway_that_wakes_up_too_late_changes_nothing(pair: Pair) -> None:
+    two, count = pair, 120
+    two.engine.manner = Manner(first_byte_s=0.1)
+    batch_id = create(two.clients[0], upload(two.clients[0], rows(count)))
+    assert eventually(lambda: answered(two.clients[1], batch_id) > 8)
+    asleep = two.gateways[0]
+    freeze(asleep.pid)
+    try:
+        done = ended(two.clients[1], batch_id)
+    finally:
+        thaw(asleep.pid)
+    assert (done.status, done.request_counts.completed) == ("completed", count)
+    assert eventually(lambda: any('"batch_lost"' in line for line in asleep.log_lines()))
+    for client in two.clients:
+        assert ended(client, batch_id) == done
+        assert sorted(each["custom_id"] for each in results(client, done.output_file_id)) == ids(count)
+    assert len(two.engine.record.seen) <= count + 4, "it began rows that were not its any more"
+    assert eventually(lambda: all(shipped(each) for each in two.gateways), within_s=20.0)
+    assert (len(two.charged()), set(two.charged().values())) == (count, {1})
 
 
 def shipped(gateway: Gateway) -> bool:

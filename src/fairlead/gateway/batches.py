@@ -107,8 +107,8 @@ class Batches:
         try:
             await run.go()
         finally:
-            if not self.app.draining:  # else it is let go of when all has ended
-                self.runs.pop(run.batch.id, None)
+            if not self.app.draining and self.runs.get(run.batch.id) is run:  # else it is let go of when all has ended
+                del self.runs[run.batch.id]
         if run.batch.status in ENDED:
             self.app.accounting.event("batch_ended", batch=run.batch.id, status=run.batch.status)
 

@@ -39,6 +39,11 @@ RELEASE: LiteralString = """
     UPDATE fairlead.batches AS b SET held_until = now() - interval '1 second'
     FROM unnest(%s::text[], %s::bigint[]) AS held (id, term) WHERE b.id = held.id AND b.term = held.term
 """
+IDS_AT_ONCE = 20_000
+ANSWERED: LiteralString = """
+    SELECT number, custom_id FROM fairlead.batch_rows WHERE batch = %s AND good = %s AND number > %s
+    ORDER BY number LIMIT %s
+"""
 SETTLE: LiteralString = """
     INSERT INTO fairlead.batch_rows (batch, custom_id, number, good, line)
     SELECT %s, * FROM unnest(%s::bytea[], %s::integer[], %s::boolean[], %s::bytea[])
@@ -131,11 +136,17 @@ class PostgresBatches(PostgresFiles):
             cursor.execute(RELEASE, named(held))
 
     def answered(self, held: Held) -> Collection[str]:
-        """The `custom_id` of every row that is settled."""
-        with self._database.transaction() as cursor:
-            found = "SELECT custom_id FROM fairlead.batch_rows WHERE batch = %s"
-            rows: list[Any] = cursor.execute(found, (held.batch.id,), binary=True).fetchall()
-        return frozenset(row[0].decode() for row in rows)
+        """The `custom_id` of every row that is settled; read in short transactions."""
+        found = set[str]()
+        for good in (True, False):
+            above: int | None = 0
+            while above is not None:
+                with self._database.transaction() as cursor:
+                    place = (held.batch.id, good, above, IDS_AT_ONCE)
+                    rows: list[Any] = cursor.execute(ANSWERED, place, binary=True).fetchall()
+                found |= {custom_id.decode() for _, custom_id in rows}
+                above = rows[-1][0] if len(rows) == IDS_AT_ONCE else None
+        return found
 
     def settle(self, held: Held, answers: Sequence[Numbered]) -> None:
         """Write answers down, but for rows that have one. Raises LeaseLost."""
