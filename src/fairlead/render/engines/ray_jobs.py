@@ -139,8 +139,9 @@ def site_of(build: Build, job: Job) -> Site:
 
 
 def job_sites(build: Build) -> Iterator[Site]:
-    """Every model on the nodes of a job."""
-    return (site_of(build, job) for _, job in batches.jobs_of(build.spec, build.target, "ray"))
+    """Every model that stands on a job's own nodes where the target is Ray: a cluster is made for all targets."""
+    jobs = batches.jobs_of(build.spec, batches.RAY_TARGET, "ray")
+    return (site_of(build, job) for _, job in jobs if planned_site(build, job))
 
 
 def planned_site(build: Build, job: Job) -> Site | None:
