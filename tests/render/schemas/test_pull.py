@@ -21,9 +21,8 @@ from fairlead.errors import UserError
 from fairlead.ops.schemas.received import Loader
 
 from .servers import Api, Site, served
-from .upstream import DATA, files
+from .upstream import files, paths
 
-INDEX = DATA / "crds" / "index.tsv"
 SMALL = ("velero.io/schedule.yaml", "cert-manager.io/certificate.yaml", "gateway.networking.k8s.io/httproute.yaml")
 
 
@@ -54,15 +53,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "crds"
 
 
-def upstream_paths() -> dict[str, str]:
-    """`repository/path` of each file of the archive, by its name there."""
-    if not INDEX.exists():
-        pytest.skip(f"{INDEX} is not beside the checkout")
-    rows = [line.split("\t") for line in INDEX.read_text().splitlines()]
-    repository, path = rows[0].index("upstream_repo"), rows[0].index("upstream_path")
-    return {row[0]: f"{row[repository]}/{row[path]}" for row in rows[1:]}
-
-
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only releases whose files are small: reading all of them takes half a minute on a busy machine."""
@@ -74,7 +64,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 def release_files() -> dict[str, bytes]:
     """What GitHub would serve at the addresses of our releases, of the archive's versions."""
     by_path: dict[str, bytes] = {}
-    for name, path in upstream_paths().items():
+    for name, path in paths().items():
         by_path[path] = by_path.get(path, b"") + b"---\n" + files()[name] + b"\n"
     return {
         f"/{each.repository}/{each.tag}/{each.folder}/{file}": by_path[f"{each.repository}/{each.folder}/{file}"]
@@ -209,7 +199,7 @@ def test_the_releases_are_those_that_manifests_are_written_for() -> None:
         }
         if name in components():
             assert f"{release.tag}.".startswith(f"v{components()[name].version}.")
-    known = set(upstream_paths().values())
+    known = set(paths().values())
     assert [file for each in releases().values() for file in each.files
             if f"{each.repository}/{each.folder}/{file}" not in known] == []  # fmt: skip
 

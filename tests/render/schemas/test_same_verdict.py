@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from fairlead.catalog.releases import releases
 from fairlead.ops.schemas.received import Loader
 from fairlead.render.targets import TARGETS
 from fairlead.schemas.judge import Judge, Verdict
@@ -24,7 +25,7 @@ from fairlead.schemas.kinds import is_custom
 
 from ..oracles import verdict
 from ..planned import NAMES, rendered
-from .upstream import DATA, files, judge
+from .upstream import DATA, files, judge, paths
 
 Object = dict[str, Any]
 MUTATIONS_OF_AN_OBJECT = 12
@@ -135,6 +136,14 @@ def test_the_same_verdict_on_every_mutation(tmp_path: Path) -> None:
     assert counts[True] >= FEWEST
     assert counts[False] >= FEWEST
     assert sum(told.rules_left for told in verdicts if told) == 0
+
+
+def test_the_releases_define_every_kind_that_is_rendered() -> None:
+    published = {f"{each.repository}/{each.folder}/{file}" for each in releases().values() for file in each.files}
+    defined = {name for name, path in paths().items() if path in published}
+    ours = [each.object for name in NAMES for target in TARGETS for each in rendered(name, target).files.manifests]
+    wanted = {f"{item['apiVersion'].partition('/')[0]}/{item['kind'].lower()}.yaml" for item in ours if is_custom(item)}
+    assert wanted - defined == set()
 
 
 def ours_of(told: Verdict | None) -> object:

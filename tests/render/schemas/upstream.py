@@ -13,6 +13,7 @@ from fairlead.ops.schemas.received import Received, newest, received
 from fairlead.schemas.judge import Judge
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
+INDEX = DATA / "crds" / "index.tsv"
 ARCHIVE = DATA / "crds" / "verbatim.tar.xz"
 
 
@@ -24,6 +25,15 @@ def files() -> Mapping[str, bytes]:
     with tarfile.open(ARCHIVE) as archive:
         opened = [(member.name.removeprefix("./"), archive.extractfile(member)) for member in archive]
         return {name: file.read() for name, file in opened if file is not None}
+
+
+def paths() -> dict[str, str]:
+    """`repository/path` of each file of the archive, by its name there."""
+    if not INDEX.exists():
+        pytest.skip(f"{INDEX} is not beside the checkout")
+    rows = [line.split("\t") for line in INDEX.read_text().splitlines()]
+    repository, path = rows[0].index("upstream_repo"), rows[0].index("upstream_path")
+    return {row[0]: f"{row[repository]}/{row[path]}" for row in rows[1:]}
 
 
 @cache

@@ -57,7 +57,7 @@ def checked(documents: Sequence[Document], judge: Judge, source: Source) -> Chec
 
 def _faults(document: Document, verdict: Verdict, source: str) -> list[Fault]:
     return [
-        Fault(document, f"{dotted(each.path)}: {each.message}", "; ".join(filter(None, (each.hint, f"says {source}"))))
+        Fault(document, f"{dotted(each.path)}: {each.message}", "; ".join(filter(None, (each.hint, f"by {source}"))))
         for each in verdict.findings
     ]
 
