@@ -94,6 +94,39 @@ def test_a_problem_has_the_line_that_asked_for_it(file: Path) -> None:
     assert not (file.parent / "out").exists()
 
 
+def test_overlays_are_written_beside_their_base_and_checked(file: Path) -> None:
+    out = file.parent / "out"
+    file.write_text(FILE + "environments:\n  dev: {deploy: {max_gateways: 3}}\n")
+    words = (str(file), "-t", "vllm", "-o", str(out), "--overlays", "dev,production")
+    told = json.loads(run(*words, "--json").output)
+    written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert written - {".fairlead-render.json"} == {change["path"] for change in told["changes"]}
+    assert {path.split("/")[0] for path in written} >= {"base", "dev", "production"}
+    assert run(*words, "--check").exit_code == 0
+    file.write_text(file.read_text().replace("max_gateways: 3", "max_gateways: 5"))
+    shown = run(*words, "--check", "--diff")
+    assert shown.exit_code == 1
+    assert "+++ dev/manifests/patches/" in shown.output
+    assert "+++ base/" not in shown.output
+
+
+WRONG_OVERLAYS = {
+    "one alone": (("--overlays", "production"), "two environments at least"),
+    "with -e": (("--overlays", "dev,production", "-e", "dev"), "both say which"),
+    "one that is not there": (("--overlays", "prodction,dev"), "no environment 'prodction'"),
+    "one called like the base": (("--overlays", "base,production"), "cannot be the folder"),
+}
+
+
+@pytest.mark.parametrize(("words", "message"), WRONG_OVERLAYS.values(), ids=WRONG_OVERLAYS)
+def test_overlays_that_are_refused(file: Path, words: tuple[str, ...], message: str) -> None:
+    file.write_text(FILE + "environments:\n  base: {deploy: {max_gateways: 3}}\n")
+    error = run(str(file), "-t", "vllm", "-o", str(file.parent / "out"), *words).exception
+    assert isinstance(error, UserError)
+    assert message in str(error)
+    assert not (file.parent / "out").exists()
+
+
 def test_it_lists_its_targets() -> None:
     assert json.loads(run("--list", "--json").output) == {name: each.summary for name, each in TARGETS.items()}
     shown = run("--list").output

@@ -12,10 +12,11 @@ from typing import Annotated
 import typer
 
 from fairlead.cli.show import console, table
-from fairlead.errors import EXIT_FAILED
+from fairlead.errors import EXIT_FAILED, UserError
 from fairlead.ops.folder import Change, changes, write
+from fairlead.ops.overlaid import Overlaid, overlaid
 from fairlead.ops.rendering import Planner, render_file
-from fairlead.ops.schemas.store import place, pulled
+from fairlead.ops.schemas.store import Pulled, place, pulled
 from fairlead.render.targets import TARGETS
 
 
@@ -24,6 +25,9 @@ def render(
     target: Annotated[str | None, typer.Option("-t", "--target", help="What to render for; see --list.")] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write.")] = Path("rendered"),
     environment: Annotated[str | None, typer.Option("-e", "--environment", help="Render for this environment.")] = None,
+    overlays: Annotated[
+        str | None, typer.Option(help="Environments, with commas: a Kustomize base and overlays.")
+    ] = None,
     show_diff: Annotated[bool, typer.Option("--diff", help="Show what would change; write nothing.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Exit code 1 if the folder is not up to date.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that were edited by hand.")] = False,
@@ -37,22 +41,49 @@ def render(
     if list_targets:
         show_targets(as_json=as_json)
         return
-    made = render_file(file, environment, target, planner(file), schemas=pulled(place(os.environ, Path.home())))
+    if overlays is None:
+        made = render_file(file, environment, target, planner(file), schemas=known())
+        texts, renderings = made.texts, [made]
+    else:
+        whole = render_overlays(file, named(overlays, environment), target)
+        texts, renderings = whole.texts, list(whole.renderings.values())
     looking = show_diff or check
-    found = changes(out, made.texts) if looking else write(out, made.texts, force=force)
+    found = changes(out, texts) if looking else write(out, texts, force=force)
     if as_json:
         listed = [{"path": change.path, "state": change.state, "edited": change.edited} for change in found]
-        told = {"folder": str(out), "target": made.build.target, "files": len(made.texts), "changes": listed}
-        told["schemas"] = made.schemas.as_json()
+        told = {"folder": str(out), "target": renderings[0].build.target, "files": len(texts), "changes": listed}
+        told["schemas"] = renderings[0].schemas.as_json()
         typer.echo(json.dumps(told, indent=2))
     elif show_diff:
         typer.echo("".join(change.diff() for change in found), nl=False)
     else:
-        show_changes(found, out, len(made.texts))
+        show_changes(found, out, len(texts))
     if not as_json:
-        typer.echo(made.schemas.line(), err=show_diff)
+        for line in dict.fromkeys(each.schemas.line() for each in renderings):
+            typer.echo(line, err=show_diff)
     if check and found:
         raise typer.Exit(EXIT_FAILED)
+
+
+def known() -> Pulled | None:
+    """The schemas that were pulled."""
+    return pulled(place(os.environ, Path.home()))
+
+
+def named(overlays: str, environment: str | None) -> list[str]:
+    """The environments of --overlays. Raises UserError where they are fewer than two, or -e says another."""
+    names = list(dict.fromkeys(name.strip() for name in overlays.split(",") if name.strip()))
+    if environment is not None:
+        raise UserError("--overlays and -e both say which environments", hint="give one of them")
+    if len(names) < 2:
+        raise UserError("--overlays needs two environments at least", hint="--overlays staging,production")
+    return names
+
+
+def render_overlays(file: Path, environments: Sequence[str], target: str | None) -> Overlaid:
+    """Every environment, and what they share taken out."""
+    schemas = known()
+    return overlaid({name: render_file(file, name, target, planner(file), schemas=schemas) for name in environments})
 
 
 def planner(file: Path) -> Planner:

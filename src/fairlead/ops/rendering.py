@@ -16,7 +16,7 @@ from fairlead.render.engines.refusals import engine_refusals
 from fairlead.render.evidence import FILE as EVIDENCE_FILE
 from fairlead.render.evidence import evidence
 from fairlead.render.files import Files
-from fairlead.render.provenance import FILE, provenance
+from fairlead.render.provenance import FILE, Where, provenance
 from fairlead.render.refusals import refusals
 from fairlead.render.targets import TARGETS, build, rendered
 from fairlead.spec import overlay
@@ -31,12 +31,13 @@ Planner = Callable[[Spec], ServicePlan]
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What was rendered, its texts by path, and what pulled schemas say of it."""
+    """What was rendered, its texts by path, what pulled schemas say of it, and where each part of the file stands."""
 
     build: Build
     files: Files
     texts: Mapping[str, str]
     schemas: Told
+    where: Where
 
 
 def render_file(
@@ -66,8 +67,8 @@ def render_file(
     wrong = [*problems(made, files, where), *(problem("schema", fault, where) for fault in told.found.faults)]
     if wrong:
         raise UserError(problems=wrong)
-    texts = {**files.texts(), FILE: provenance(files, where)}
-    return Rendered(made, files, {**texts, EVIDENCE_FILE: evidence(texts)}, told)
+    texts = {**files.texts(), FILE: provenance(files.manifests, where)}
+    return Rendered(made, files, {**texts, EVIDENCE_FILE: evidence(texts)}, told, where)
 
 
 def planned(spec: Spec, plan: Planner, document: Document) -> ServicePlan:

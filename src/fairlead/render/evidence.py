@@ -66,16 +66,25 @@ _TERRAFORM = "tests/render/test_terraform.py"
 EVIDENCE = (
     Evidence(
         "schemas",
-        r"manifests/(?!kustomization).*\.yaml",
+        r"(manifests/(?!kustomization|patches/)|\.\./base/(?!kustomization)).*\.yaml",
         "schema-checked",
         "custom kinds by their CRDs with CEL, core kinds by the API's strict schema, references by rules "
         "written from Kubernetes' documentation; no API server, webhook or operator saw them",
         _EXAMPLES,
     ),
-    Evidence("kustomize", r"manifests/kustomization\.yaml", "executed", "kubectl kustomize built it", _EXAMPLES),
+    Evidence(
+        "kustomize", r"(manifests|\.\./base)/kustomization\.yaml", "executed", "kubectl kustomize built it", _EXAMPLES
+    ),
+    Evidence(
+        "overlays",
+        r"(manifests/patches|\.\./base)/.*",
+        "executed",
+        "kubectl kustomize makes of base and overlay, object for object, what is rendered without them",
+        "tests/render/test_overlays.py",
+    ),
     Evidence(
         "gateway.json",
-        r"manifests/gateway\.yaml",
+        r"(manifests|\.\./base)/gateway\.yaml",
         "executed",
         "its `gateway.json`, with other addresses, ran the real gateway, which answered for two engines; "
         "the other objects of the file had no part in it",
@@ -83,21 +92,21 @@ EVIDENCE = (
     ),
     Evidence(
         "placement",
-        r"manifests/(engine-.*|gateway|rayservice|inference-gateway|clock|jobs|rayjobs)\.yaml|NODES\.md",
+        r"(manifests|\.\./base)/(engine-.*|gateway|rayservice|inference-gateway|clock|jobs|rayjobs)\.yaml|NODES\.md",
         "simulated",
         "by a model of the scheduler, every pod fits the nodes of the plan's pools; no preferences, spreading, quotas",
         _EXAMPLES,
     ),
     Evidence(
         "reach",
-        r"manifests/network\.yaml|NETWORK\.md",
+        r"(manifests|\.\./base)/network\.yaml|NETWORK\.md",
         "simulated",
         "by a model of policies, each connection that is needed is let through, and no other; no packet was sent",
         _EXAMPLES,
     ),
     Evidence(
         "serveConfigV2",
-        r"manifests/rayservice\.yaml",
+        r"(manifests|\.\./base)/rayservice\.yaml",
         "schema-checked",
         "by Ray's own models, with unknown keys refused; Ray did not serve it",
         "tests/render/engines/test_kuberay.py",

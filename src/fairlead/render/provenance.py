@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from fairlead.render import names
 from fairlead.render.build import Object
@@ -13,9 +13,9 @@ Where = Callable[[str], str]
 """The dotted path of a part, `models.llama`, to its place, `fairlead.yaml:4`."""
 
 
-def provenance(files: Files, where: Where) -> str:
+def provenance(documents: Iterable[Document], where: Where) -> str:
     """A table of every object that is applied: what it is, its file, the part of the spec, and its line."""
-    rows = sorted({row(document, where) for document in files.manifests})
+    rows = sorted({row(document, where) for document in documents})
     head = "| object | file | made of | where |\n|---|---|---|---|\n"
     return f"# Where each object comes from\n\n{head}{''.join(rows)}"
 
