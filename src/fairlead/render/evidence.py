@@ -120,7 +120,7 @@ EVIDENCE = (
     ),
     Evidence(
         "batch on Ray",
-        r"manifests/rayjobs\.yaml",
+        r"(manifests|\.\./base)/rayjobs\.yaml",
         "schema-checked",
         "the command took its line, the code that deploys its file, and Ray's own models what is in it; no Ray ran it",
         "tests/render/engines/test_ray_jobs.py",
