@@ -16,7 +16,7 @@ from fairlead.catalog.releases import HOST, releases
 from fairlead.cli.show import console, table
 from fairlead.errors import UserError
 from fairlead.ops.schemas import store
-from fairlead.ops.schemas.received import Received, newest, refuse_without_libraries
+from fairlead.ops.schemas.received import Received, by_kind, refuse_without_libraries
 from fairlead.ops.schemas.store import Pulled
 
 app = typer.Typer(
@@ -42,18 +42,20 @@ def pull(
     """
     if [cluster, release, folder is not None].count(True) != 1:
         raise UserError("pull from where?", hint="one of --from-cluster, --from-release, --from-folder DIR")
+    if (context is not None and not cluster) or (mirror != HOST and not release):
+        raise UserError("--context goes with --from-cluster, and --mirror with --from-release")
     refuse_without_libraries()
     place = here()
     if folder is not None:
         from fairlead.ops.schemas.from_folder import from_folder
 
-        origin, found = "folder", newest(from_folder(folder))
+        origin, found = "folder", by_kind(from_folder(folder))
     elif cluster:
         from fairlead.ops.schemas.from_cluster import from_cluster
 
-        origin, found = "cluster", newest(from_cluster(context))
+        origin, found = "cluster", by_kind(from_cluster(context))
     else:
-        origin, found = "release", newest(from_releases(mirror, store.pulled(place), quiet=as_json))
+        origin, found = "release", by_kind(from_releases(mirror, store.pulled(place), quiet=as_json))
     show(store.keep(place, origin, found, datetime.now(UTC)), as_json=as_json)
 
 

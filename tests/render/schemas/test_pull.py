@@ -250,6 +250,8 @@ def test_a_cluster_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_it_must_be_said_from_where() -> None:
     assert "pull from where?" in problems(run("pull"))[0]
     assert "pull from where?" in problems(run("pull", "--from-cluster", "--from-release"))[0]
+    assert "--context goes with" in problems(run("pull", "--from-release", "--context", "here"))[0]
+    assert "--mirror with" in problems(run("pull", "--from-cluster", "--mirror", "http://127.0.0.1:9"))[0]
 
 
 def test_without_the_libraries_it_says_which_extra(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

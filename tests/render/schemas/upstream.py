@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.ops.schemas.received import Received, newest, received
+from fairlead.ops.schemas.received import Received, by_kind, received
 from fairlead.schemas.judge import Judge
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
@@ -39,7 +39,7 @@ def paths() -> dict[str, str]:
 @cache
 def definitions(*names: str) -> Mapping[tuple[str, str], Received]:
     """Some of the files, read; reading all 61 takes seconds."""
-    return newest(each for name in names for each in received(files()[name], name))
+    return by_kind(each for name in names for each in received(files()[name], name))
 
 
 def judge(*names: str) -> Judge:

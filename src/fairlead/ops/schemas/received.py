@@ -70,7 +70,7 @@ def described(document: Any, address: str, version: str, sha256: str) -> Iterato
         raise UserError(f"{address}: {error}") from None
 
 
-def newest(found: Iterable[Received]) -> Mapping[tuple[str, str], Received]:
+def by_kind(found: Iterable[Received]) -> Mapping[tuple[str, str], Received]:
     """By group and kind. Raises UserError for none, and for a kind that two sources define differently."""
     made: dict[tuple[str, str], Received] = {}
     for each in found:
