@@ -108,9 +108,9 @@ def unknown(option: Option, known: Fit) -> str:
 
 
 def kv_bytes(option: Option) -> float:
-    """Of one token, on all GPUs of a replica."""
+    """Of one token, once: where GPUs of a replica hold copies, one of them is sent."""
     held = memory(option.plan, context=option.ask.context)
-    return held.kv_sequence / held.context * option.plan.tp
+    return held.kv_sequence / held.context * option.plan.kv_shards
 
 
 def bandwidth(option: Option, line: Network) -> float:
