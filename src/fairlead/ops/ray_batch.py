@@ -91,7 +91,7 @@ def deploy(own: OwnCluster, dashboard: Dashboard) -> None:
         else:
             if seen.state == UP:
                 return
-            said = explained(seen)
+            said = explained(seen) or said
             if seen.state == HOPELESS:
                 break
         time.sleep(POLL_S)

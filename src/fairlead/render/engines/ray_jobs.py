@@ -38,18 +38,17 @@ def ray_jobs(build: Build) -> Iterator[Part]:
         full, origin = names.batch_job(spec, name), f"deploy.jobs.{name}"
         meta = kube.metadata(spec, full, names.BATCH, origin=origin)
         yield FILE, kube.config_map(meta, {CLUSTER_FILE: json.dumps(cluster_file(build, job), indent=1) + "\n"})
+        made = ray_job(build, job, full)
         if job.schedule:
             when = {"schedule": job.schedule, "timeZone": job.timezone or "UTC"}
-            yield (
-                FILE,
-                kube.thing("ray.io/v1", "RayCronJob", meta, spec={**when, "jobTemplate": ray_job(build, job, full)}),
-            )
+            yield FILE, kube.thing("ray.io/v1", "RayCronJob", meta, spec={**when, "jobTemplate": made})
         else:
-            # what has run does not run again because an image has changed: only another job is another one
-            once = kube.metadata(
-                spec, f"{full}-{names.short_digest(job.model_dump_json())[:5]}", names.BATCH, origin=origin
-            )
-            yield FILE, kube.thing("ray.io/v1", "RayJob", once, spec=ray_job(build, job, full))
+            yield FILE, kube.thing("ray.io/v1", "RayJob", {**meta, "name": f"{full}-{digest(job)}"}, spec=made)
+
+
+def digest(job: Job) -> str:
+    """What has run does not run again because an image has changed: only another job is another one."""
+    return names.short_digest(job.model_dump_json())[:5]
 
 
 def ray_job(build: Build, job: Job, config: str) -> Object:
