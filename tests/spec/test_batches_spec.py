@@ -31,6 +31,10 @@ MISTAKES = {
         "batches: {max_file: 2Gi}\nfairness: {}\nstore: {postgres: {url_env: DATABASE_URL}}\n" + USERS,
         "batches.max_file: 2Gi is more than 1Gi",
     ),
+    "too many for rows": (
+        "batches: {max_rows: 2_000_000}\nfairness: {}\nstore: {postgres: {url_env: DATABASE_URL}}\n" + USERS,
+        "batches.max_rows: 2000000 is more than 1000000",
+    ),
     "no time": ("batches: {window: 0s}\nfairness: {}\n" + USERS, "batches.window"),
     "a quota of nothing": ("batches: {max_active: 0}\nfairness: {}\n" + USERS, "batches.max_active"),
 }

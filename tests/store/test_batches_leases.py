@@ -14,7 +14,6 @@ import pytest
 from fairlead.store.batches import Batch, File, Held, LeaseLost
 from fairlead.store.contract import StoreUnavailable
 from fairlead.store.postgres_batches import PostgresBatches
-from fairlead.store.postgres_files import PostgresFiles
 from servers.fault_proxy import Cut, Fault, fault_proxy
 from servers.postgres import Postgres
 
@@ -181,18 +180,16 @@ def test_a_connection_lost_while_settling_loses_and_doubles_nothing(
             assert len(content_of(store, "file-o").splitlines()) == 1
 
 
-def test_a_deletion_that_is_broken_off_is_ended_by_anybody(
-    opened: Opened, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_deleted_is_gone_at_once_and_its_bytes_with_the_next_look(opened: Opened, database_url: str) -> None:
     store, other = opened(), opened()
-    file = uploaded(store, b"x" * 3_000_000)
-    with monkeypatch.context() as died:
-        died.setattr(PostgresFiles, "purge", lambda self: None)
-        assert store.drop_file("t", file.id)
-    assert other.file("t", file.id) is None
+    files = [uploaded(store, b"x" * 3_000_000) for _ in range(2)]
+    assert store.drop_file("t", files[0].id)
+    assert other.file("t", files[0].id) is None
+    assert chunks(database_url) == 6
+    while other.expire(0, 0):
+        pass
     assert chunks(database_url) == 3
-    other.expire(0)
-    assert chunks(database_url) == 0
+    assert content_of(other, files[1].id) == b"x" * 3_000_000
 
 
 def chunks(url: str) -> int:

@@ -126,9 +126,9 @@ class Batches:
             try:
                 await self._tend()
                 if self.app.now() >= expire_at:
-                    expire_at = self.app.now() + EXPIRE_EVERY_S
                     now = time.time()
-                    await self.do(self.store.expire, now, now - self.rules.retention_s)
+                    if not await self.do(self.store.expire, now, now - self.rules.retention_s):
+                        expire_at = self.app.now() + EXPIRE_EVERY_S
             except OSError as error:
                 self.app.accounting.event("batch_store_failed", level="error", reason=str(error))
             await asyncio.sleep(TEND_EVERY_S)

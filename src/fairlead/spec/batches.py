@@ -17,7 +17,7 @@ class Batches(Closed):
     max_file: Bytes = Field(200 * 2**20, ge=2**10, le=2**40)
     """Size of an uploaded file; more is answered with 413. At most 1Gi with store.postgres."""
     max_rows: Count = Field(50_000, ge=1, le=10_000_000)
-    """Rows of a batch; one with more fails."""
+    """Rows of a batch; one with more fails. At most 1,000,000 with store.postgres."""
     max_active: Count = Field(10, ge=1, le=10_000)
     """Batches of a tenant that have not ended; one more is answered with 429."""
     storage: Bytes = Field(10 * 2**30, ge=2**10)

@@ -12,6 +12,7 @@ from fairlead.spec.types import BATCH, Gateway, Role
 from fairlead.units import format_bytes
 
 LARGEST_IN_POSTGRES = 2**30  # a file in its rows: what is larger belongs into an object store, and we have none
+MOST_ROWS_IN_POSTGRES = 1_000_000  # who takes a batch over reads which of them are answered, while its leases run
 
 
 def findings(
@@ -47,6 +48,9 @@ def _places(batches: Batches | None, *, deployed: bool, gateway: Gateway | None,
             yield Finding(
                 ("batches", "max_file"), f"{message}: files are kept in store.postgres", "upload smaller ones"
             )
+        if batches is not None and batches.max_rows > MOST_ROWS_IN_POSTGRES:
+            message = f"{batches.max_rows} is more than {MOST_ROWS_IN_POSTGRES}: answers are kept in store.postgres"
+            yield Finding(("batches", "max_rows"), message, "make several batches")
         return
     remedy = "add store.postgres, so that they are kept there"
     if deployed:

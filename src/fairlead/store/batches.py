@@ -200,8 +200,8 @@ class BatchStore(Protocol):
 
     # -- what goes ----------------------------------------------------------------------------------------------------
 
-    def expire(self, now: float, batches_before: float) -> None:
-        """Delete files past their time, and ended batches made before a moment.
+    def expire(self, now: float, batches_before: float) -> bool:
+        """Delete files past their time, and ended batches made before a moment; whether there is more to delete.
 
         The input of a batch that has not ended stays.
         """

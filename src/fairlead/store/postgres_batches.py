@@ -183,11 +183,11 @@ class PostgresBatches(PostgresFiles):
 
     # -- what goes ----------------------------------------------------------------------------------------------------
 
-    def expire(self, now: float, batches_before: float = 0.0) -> None:
-        """Delete files past their time, and ended batches made before a moment."""
+    def expire(self, now: float, batches_before: float) -> bool:
+        """Delete files past their time, and ended batches made before a moment; whether there is more."""
         with self._database.transaction() as cursor:
             cursor.execute("DELETE FROM fairlead.batches WHERE ended AND created_at <= %s", (int(batches_before),))
-        super().expire(now)
+        return self.purge(now)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 

@@ -1,11 +1,12 @@
 """The files of batches in PostgreSQL: an upload in pieces of a mebibyte; what a batch made is read out of its rows.
 
-Nobody sees a file before all of its bytes are there. A file that goes is first seen by nobody, then its bytes go, some
-at a time: a death in between leaves what `purge` finds again, at any gateway.
+Nobody sees a file before all of its bytes are there. A file that is deleted is first seen by nobody; its bytes go
+later, some at a time, by whichever gateway finds it.
 """
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, LiteralString
 
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from fairlead.store.postgres import Cursor
 
 CHUNK_BYTES = 1024 * 1024
-ROWS_AT_ONCE = 100  # that are read or deleted together
-PURGED_AT_ONCE = 5000
+ROWS_AT_ONCE = 100  # that are read together
+CHUNKS_PURGED, ROWS_PURGED = 32, 5000  # that are deleted together
+PURGE_S = 1.0
 ARRIVES_WITHIN_S = 24 * 3600  # an upload that is not whole by then has no client any more
 COLUMNS = ("id", "tenant", "created_at", "expires_at", "bytes", "filename", "purpose")
 NAMES: LiteralString = "id, tenant, created_at, expires_at, bytes, filename, purpose"
@@ -88,34 +90,38 @@ class PostgresFiles:
                 raise InUse
             hidden = "UPDATE fairlead.batch_files SET ready = false, expires_at = 0 WHERE ready AND tenant = %s"
             gone = cursor.execute(f"{hidden} AND id = %s", (tenant, file_id)).rowcount
-        if gone:
-            with suppress(StoreUnavailable):  # it is deleted; its bytes go now or with the next `expire`
-                self.purge()
         return bool(gone)
 
-    def expire(self, now: float) -> None:
-        """Delete files past their time, but for the inputs of batches that have not ended."""
+    def purge(self, now: float) -> bool:
+        """Delete what is past its time, but for the inputs of batches that have not ended; whether there is more.
+
+        It takes a second or so at most: leases are renewed by the same thread.
+        """
         with self._database.transaction() as cursor:
             cursor.execute(HIDE, (int(now),))
-        self.purge()
+        end = time.monotonic() + PURGE_S
+        while time.monotonic() < end:
+            if not self._purge_some():
+                return False
+        return True
 
-    def purge(self) -> None:
-        """Delete the bytes of files that nobody sees any more, in short transactions, then their records."""
+    def _purge_some(self) -> bool:
+        """Some bytes of a file that nobody sees any more, then its record; whether there was one."""
         with self._database.transaction() as cursor:
-            gone: list[Any] = cursor.execute(
+            row: Any = cursor.execute(
                 "SELECT id, batch, good FROM fairlead.batch_files WHERE NOT ready AND expires_at = 0"
-            ).fetchall()
-        for file_id, batch, good in gone:
-            while self._purge_some(file_id, batch, good=good):
-                pass
-            with self._database.transaction() as cursor:
-                cursor.execute("DELETE FROM fairlead.batch_files WHERE id = %s", (file_id,))
-
-    def _purge_some(self, file_id: str, batch: str | None, *, good: bool) -> bool:
-        with self._database.transaction() as cursor:
+                " LIMIT 1 FOR UPDATE SKIP LOCKED"
+            ).fetchone()
+            if row is None:
+                return False
+            file_id, batch, good = row
             if batch is None:
-                return cursor.execute(PURGE_CHUNKS, (file_id, ROWS_AT_ONCE)).rowcount > 0
-            return cursor.execute(PURGE_ROWS, (batch, good, PURGED_AT_ONCE)).rowcount > 0
+                deleted = cursor.execute(PURGE_CHUNKS, (file_id, CHUNKS_PURGED)).rowcount
+            else:
+                deleted = cursor.execute(PURGE_ROWS, (batch, good, ROWS_PURGED)).rowcount
+            if not deleted:
+                cursor.execute("DELETE FROM fairlead.batch_files WHERE id = %s", (file_id,))
+        return True
 
 
 class PostgresIncoming:

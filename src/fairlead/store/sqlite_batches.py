@@ -199,7 +199,7 @@ class SqliteBatches:
 
     # -- what goes ----------------------------------------------------------------------------------------------------
 
-    def expire(self, now: float, batches_before: float) -> None:
+    def expire(self, now: float, batches_before: float) -> bool:
         """Delete files past their time but for what is read now, and ended batches made before a moment."""
         needed = self._inputs()
         late = self._database.execute("SELECT tenant, id FROM files WHERE expires_at <= ?", (now,)).fetchall()
@@ -210,6 +210,7 @@ class SqliteBatches:
         old = f"DELETE FROM batches WHERE created_at <= ? AND status IN ({marks})"  # noqa: S608
         with transaction(self._database) as database:
             database.execute(old, (batches_before, *sorted(self._ended)))
+        return False
 
     def _tidy(self) -> None:
         """After a start: remove bytes without a record, and what is left of batches that have ended."""
