@@ -114,3 +114,12 @@ def test_argo_cd_applies_the_folder_of_manifests() -> None:
     }
     assert application["spec"]["destination"]["namespace"] == "chat"
     assert application["spec"]["project"] == "default"
+
+
+@pytest.mark.parametrize(("target", "heals"), [("kuberay", False), ("vllm", True)])
+def test_argo_cd_does_not_undo_what_a_schedule_did(target: str, heals: bool) -> None:
+    """On Ray CronJobs patch the RayService; elsewhere KEDA scales."""
+    text = SERVICE + "delivery: {argocd: {repository: 'https://git.example.com/llm.git', path: rendered/production}}\n"
+    for made_of, expected in ((text, heals), (re.sub(r"  schedules:\n.*\n", "", text), True)):
+        [application] = load(rendered(built(made_of, target)).texts()["argocd/application.yaml"])
+        assert application["spec"]["syncPolicy"]["automated"]["selfHeal"] is expected

@@ -113,7 +113,7 @@ EVIDENCE = (
     ),
     Evidence(
         "batch",
-        r"manifests/jobs\.yaml",
+        r"(manifests|\.\./base)/jobs\.yaml",
         "executed",
         "the container's words, with other addresses, answered rows of an object store by a gateway; no kubelet ran it",
         "tests/batch/test_rendered_job.py",

@@ -35,7 +35,7 @@ def argocd(build: Build) -> Iterator[Part]:
                     "namespace": names.namespace(build.spec),
                 },
                 "syncPolicy": {
-                    "automated": {"prune": True, "selfHeal": True},
+                    "automated": {"prune": True, "selfHeal": not changed_by_the_clock(build)},
                     "syncOptions": ["ServerSideApply=true", "PruneLast=true"],
                     "retry": {"limit": 5, "backoff": {"duration": "10s", "factor": 2, "maxDuration": "5m"}},
                 },
@@ -43,6 +43,11 @@ def argocd(build: Build) -> Iterator[Part]:
             },
         ),
     )
+
+
+def changed_by_the_clock(build: Build) -> bool:
+    """Whether schedules patch objects of ours: set back at once, they would have no effect."""
+    return build.target == "kuberay" and bool(build.spec.deploy and build.spec.deploy.schedules)
 
 
 def ignored() -> list[dict[str, object]]:
