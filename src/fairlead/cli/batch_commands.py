@@ -51,7 +51,7 @@ def run(
     tenant: Annotated[str, typer.Option(help="Who is billed for the rows of --engine ray.")] = "local",
     model: Annotated[str, typer.Option(help="Rows for another model are errors. Default: each row says its own.")] = "",
     cluster: Annotated[
-        Path | None, typer.Option(help="Engine ray: starts these models on the Ray that it runs on; see docs/batch.md.")
+        Path | None, typer.Option(help="By Ray Data, with these models, on the Ray that it runs on; see docs/batch.md.")
     ] = None,
     unattended: Annotated[bool, typer.Option("--unattended", help="For jobs: an output that is there is 0.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -67,7 +67,7 @@ def run(
         return
     spec = load(file, environ=os.environ) if file.exists() else None
     charge = charge_by(spec) if spec else no_charge
-    if engine == "ray":
+    if engine == "ray" or cluster:
         work = ray_job(file, cluster, source, output, charge, tenant)
     else:
         timeout_s = duration("--timeout", timeout)
