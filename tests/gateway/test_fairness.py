@@ -99,6 +99,21 @@ def test_engines_get_no_more_than_they_run(build: Build) -> None:
     assert [one.record.peak_open for one in house.replicas] == [4, 4]
 
 
+def test_a_service_takes_what_all_engines_behind_it_take(build: Build) -> None:
+    """In a cluster one upstream stands for many pods."""
+
+    def behind(config: dict[str, Any]) -> None:
+        shared()(config)
+        for model in config["models"].values():
+            model["engines"] = 3
+
+    house = build(replicas=1, change=behind)
+    house.replicas[0].manner = Manner(first_byte_s=0.1)
+    answers = asyncio.run(many(house, 40))
+    assert Counter(answer.status for answer in answers) == {200: 40}
+    assert house.replicas[0].record.peak_open == 12
+
+
 async def many(house: House, count: int) -> list[Answer]:
     request = post(house.gateway.key, question())
     return list(await asyncio.gather(*(ask(house.gateway.port, request) for _ in range(count))))

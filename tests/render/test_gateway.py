@@ -56,3 +56,18 @@ def test_a_batch_api_needs_no_volume_and_no_way_that_was_not_open(target: str) -
         assert before == after
     [config] = [each.object for each in having if "gateway.json" in each.object.get("data", {})]
     assert json.loads(config["data"]["gateway.json"])["batches"]["concurrency"] == 4
+
+
+def test_the_gateway_fills_the_engines_as_far_as_they_are_told_to_go() -> None:
+    """Requests that run at once, the longest context and the number of engines: the plan's, in both places."""
+    made = rendered(built())
+    [config] = objects("ConfigMap")
+    model = json.loads(config["data"]["gateway.json"])["models"]["llama-8b"]
+    [engine] = [each.object for each in made.manifests if each.object["metadata"]["name"] == "chat-llama-8b"
+                and each.object["kind"] == "Deployment"]  # fmt: skip
+    words = engine["spec"]["template"]["spec"]["containers"][0]["args"]
+    told = dict(word.split("=", 1) for word in words if "=" in word)
+    assert str(model["max_num_seqs"]) == told["--max-num-seqs"]
+    assert str(model["max_model_len"]) == told["--max-model-len"]
+    [placement] = [each for each in built().plan.placements if each.model == "llama-8b"]
+    assert model["engines"] == placement.maximum

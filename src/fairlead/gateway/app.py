@@ -191,8 +191,9 @@ class App:
             room.tick(now)
         for name, model in shared.items():
             assert self.consumption is not None
-            each, queue = self.consumption.in_flight(name), self.consumption.queues[name]
-            beside = config.fairness.batch_beside if config.fairness is not None else 1
+            engines, queue = config.models[name].engines, self.consumption.queues[name]
+            each = self.consumption.in_flight(name) * engines
+            beside = (config.fairness.batch_beside if config.fairness is not None else 1) * engines
             self.rooms.setdefault(name, Room(model, queue, each, beside)).configure(model, each, beside)
 
     def _forget_replicas(self) -> None:

@@ -101,6 +101,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operations: tuple[str, ...] = ("chat", "completions")
     max_model_len: int = 0  # tokens; 0 where nobody said
     max_num_seqs: int = 0  # requests that a replica runs at once; 0 where nobody said
+    engines: Annotated[int, msgspec.Meta(ge=1)] = 1  # that answer behind each upstream, at most: a Service has all
     exact_prompts: bool = False  # ask the engine's tokenizer what a prompt has, where limits or budgets hold
     ttft_promise_s: float = 0.0  # a bucket of TTFT ends there; 0 where nothing is promised
     shown: tuple[str, ...] = ()  # the upstreams as they are shown, where they come from variables

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fairlead.plan.service import Placement
 from fairlead.render import names
 from fairlead.render.gateway import gateway_config
 from fairlead.spec.types import RemoteModel, Spec
@@ -42,13 +43,19 @@ class Scaled:
     api_version: str = "apps/v1"
 
 
-def cluster_gateway(spec: Spec, upstreams: Mapping[str, Upstream], *, replicas: int) -> dict[str, Any]:
-    """The configuration for `replicas` gateways at most: each takes its share of the limits while Redis is away."""
+def cluster_gateway(
+    spec: Spec, upstreams: Mapping[str, Upstream], placements: Iterable[Placement], *, replicas: int
+) -> dict[str, Any]:
+    """The configuration for `replicas` gateways at most: each takes its share of the limits while Redis is away.
+
+    What an engine takes at once, and how many engines there may be, is the plan's.
+    """
+    planned = {placement.model: placement for placement in placements}
     namespace = names.namespace(spec)
     urls = {model: (upstream.url(namespace),) for model, upstream in upstreams.items()}
     config = gateway_config(spec, state_dir=names.STATE_MOUNT, upstreams=urls)
     models = {
-        name: {**model, **_reached(upstreams[name])} if name in upstreams else model
+        name: {**model, **_reached(upstreams[name]), **_taken(planned[name])} if name in upstreams else model
         for name, model in config["models"].items()
     }
     return {
@@ -64,6 +71,15 @@ def cluster_gateway(spec: Spec, upstreams: Mapping[str, Upstream], *, replicas: 
 def rendered_models(spec: Spec) -> dict[str, Any]:
     """The models whose engines are rendered; the others are somebody else's."""
     return {name: model for name, model in spec.models.items() if not isinstance(model, RemoteModel)}
+
+
+def _taken(placement: Placement) -> dict[str, int]:
+    """How much the engines behind a Service take."""
+    return {
+        "max_model_len": placement.max_model_len,
+        "max_num_seqs": placement.max_num_seqs,
+        "engines": placement.maximum,
+    }
 
 
 def _reached(upstream: Upstream) -> dict[str, Any]:

@@ -112,7 +112,7 @@ TARGETS: Mapping[str, Target] = {
 def build(spec: Spec, plan: ServicePlan, target: str) -> Build:
     """What the renderers of a target look at. The spec is one that `refusals` has nothing against."""
     upstreams = {model: TARGETS[target].upstream(spec, model) for model in rendered_models(spec)}
-    compiled = cluster_gateway(spec, upstreams, replicas=gateways(spec)[1])
+    compiled = cluster_gateway(spec, upstreams, plan.placements, replicas=gateways(spec)[1])
     made = Build(spec=spec, plan=plan, gateway=compiled, target=target)
     return llmd.settled(made) if target == "llm-d" or by_llm_inference_service(made) else made
 
