@@ -102,6 +102,7 @@ def test_overlays_are_written_beside_their_base_and_checked(file: Path) -> None:
     written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     assert written - {".fairlead-render.json"} == {change["path"] for change in told["changes"]}
     assert {path.split("/")[0] for path in written} >= {"base", "dev", "production"}
+    assert told["schemas"].keys() == {"dev", "production"}
     assert run(*words, "--check").exit_code == 0
     file.write_text(file.read_text().replace("max_gateways: 3", "max_gateways: 5"))
     shown = run(*words, "--check", "--diff")

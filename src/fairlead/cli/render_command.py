@@ -52,7 +52,8 @@ def render(
     if as_json:
         listed = [{"path": change.path, "state": change.state, "edited": change.edited} for change in found]
         told = {"folder": str(out), "target": renderings[0].build.target, "files": len(texts), "changes": listed}
-        told["schemas"] = renderings[0].schemas.as_json()
+        seen = [each.schemas.as_json() for each in renderings]
+        told["schemas"] = seen[0] if overlays is None else dict(zip(whole.renderings, seen, strict=True))
         typer.echo(json.dumps(told, indent=2))
     elif show_diff:
         typer.echo("".join(change.diff() for change in found), nl=False)

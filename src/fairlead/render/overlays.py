@@ -92,11 +92,10 @@ def overlay_parts(overlay: Overlay) -> Iterator[Part]:
 
 
 def keyed(manifests: Sequence[Document]) -> dict[Key, Document]:
-    """Objects by which they are, so that those of several environments can be held against each other."""
-    called = Counter(_called(each.object) for each in manifests)
-    return {
-        (*at, _namespace(each) if called[at] > 1 else ""): each for each in manifests for at in [_called(each.object)]
-    }
+    """Objects by which ones they are, so that those of several environments can be held against each other."""
+    called = [_called(each.object) for each in manifests]
+    often = Counter(called)
+    return {(*at, _namespace(each) if often[at] > 1 else ""): each for at, each in zip(called, manifests, strict=True)}
 
 
 def shared(left: Object, right: Object) -> Object:
