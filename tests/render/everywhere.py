@@ -89,7 +89,7 @@ def table(found: int) -> str:
         for cloud in CLOUDS:
             cells = (cell(everywhere()[name, cloud, target]) for target in TARGETS)
             lines.append(f"| {name} | {cloud} | {' | '.join(cells)} |")
-    count = f"{len(everywhere())} renderings, {len(objects())} different objects, {found} problems."
+    count = f"{len(everywhere())} renderings, {found} problems."
     return "\n".join([*lines, "", count]) + "\n"
 
 
