@@ -118,12 +118,12 @@ def own_cluster(nodes: int) -> str:
     return f"{{python: {VLLM_PYTHON}, nodes: {nodes}, cpus: 2.0}}"
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
+def until(condition: Callable[[], bool], what: str, every_s: float = POLL_S) -> None:
     """Ask again and again, up to the limit of patience."""
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, f"never came: {what}"
-        time.sleep(POLL_S)
+        time.sleep(every_s)
 
 
 def alive(process: psutil.Process) -> bool:

@@ -30,7 +30,7 @@ CANARY = "xyzzy-7431"
 PROMPTS = ("What is Fairlead?", "Who are you?", "What is a KV cache?", "What is the capital of France?", "hello")
 PAIRS = 200
 ROWS, KILLS = 1000, 3
-REST_S = 0.5
+REST_S = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +211,7 @@ def test_a_node_that_dies_under_load_comes_back_by_itself(fleet: Service, client
         until(lambda: all(len(caller.answers) > 3 for caller in callers), "load on both models")
         for process in [psutil.Process(node["pid"]), *psutil.Process(node["pid"]).children(recursive=True)]:
             process.kill()
-        until(lambda: recovered(fleet, lost), "all replicas, on two nodes")
+        until(lambda: recovered(fleet, lost), "all replicas, on two nodes", every_s=3.0)
         counts = [len(caller.answers) for caller in callers]
         until(
             lambda: all(len(caller.answers) > count + 3 for caller, count in zip(callers, counts, strict=True)), "work"

@@ -71,3 +71,17 @@ def test_the_gateway_fills_the_engines_as_far_as_they_are_told_to_go() -> None:
     assert str(model["max_model_len"]) == told["--max-model-len"]
     [placement] = [each for each in built().plan.placements if each.model == "llama-8b"]
     assert model["engines"] == placement.maximum
+
+
+def test_administration_is_reached_from_outside_where_a_role_may_do_any() -> None:
+    assert public_paths("chat") == ["/v1"]
+    assert public_paths("chat, 'admin:usage'") == ["/v1", "/admin"]
+
+
+def public_paths(operations: str) -> list[str]:
+    """The paths of the route, where the only role may do these."""
+    role = f"user: {{models: ['*'], operations: [{operations}]}}"
+    made = rendered(built(SERVICE.replace('user: {models: ["*"]}', role)))
+    routes = [each.object for each in made.manifests if each.object["kind"] == "HTTPRoute"]
+    [route] = [each for each in routes if each["metadata"]["name"] == names.gateway(spec())]
+    return [match["path"]["value"] for match in route["spec"]["rules"][0]["matches"]]

@@ -129,8 +129,8 @@ def env_secret(name: str, secret: str, key: str | None = None) -> Object:
 
 
 def placed(pool: Pool) -> Object:
-    """What puts a pod on a pool's nodes: the fields `nodeSelector` and `tolerations` of its spec."""
-    return {"nodeSelector": dict(names.pool_selector(pool.name)), "tolerations": tolerations(pool)}
+    """What puts a pod on a pool's nodes: the fields `nodeSelector` and, where they are tainted, `tolerations`."""
+    return {"nodeSelector": dict(names.pool_selector(pool.name)), **some(tolerations=tolerations(pool) or None)}
 
 
 def taints(pool: Pool) -> list[Object]:

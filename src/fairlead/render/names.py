@@ -41,7 +41,7 @@ BATCH = "batch"
 BATCH_HEAD = "batch-head"
 BATCH_ENGINE = "batch-engine"
 
-PUBLIC_PATHS = ("/v1", "/admin")
+API_PATH, ADMIN_PATH = "/v1", "/admin"
 """What the gateway answers on its public port; all of it wants a key."""
 GATEWAY_PORT = 8080
 ADMIN_PORT = 9090

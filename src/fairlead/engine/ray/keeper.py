@@ -23,7 +23,8 @@ from fairlead.engine.ray.view import HOPELESS, UP, View, others, resources, view
 from fairlead.errors import EXIT_FAILED, Problem, UserError
 
 POLL_S = 1.0
-METRICS_KEPT_S = 2.5  # longer than the second between two reports: a gauge that was read is gone until then
+METRICS_KEPT_S = 2.5  # longer than the second between two reports: a gauge that was read is gone until then. Also, a
+# node's agent needs most of a core for as long as it writes its megabyte, and engines that start wait for that core
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,7 +49,7 @@ class Keeper:
     say: Callable[[str], None]
     served: bool = False  # has been whole at least once
     seen: View = field(default_factory=lambda: View("", "nothing was asked yet"))
-    _metrics: tuple[float, str] = (-math.inf, "")
+    _read: tuple[float, list[str]] = (-math.inf, [])
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self) -> None:
@@ -64,12 +65,7 @@ class Keeper:
 
     def metrics(self) -> str:
         """The engines' metrics in vLLM's own names. Raises httpx.HTTPError, UserError."""
-        with self._lock:
-            asked, text = self._metrics
-            if time.monotonic() - asked > METRICS_KEPT_S:
-                text = dialect.in_plain_names(self._pages())
-                self._metrics = (time.monotonic(), text)
-            return text
+        return dialect.in_plain_names(self._pages())
 
     def look(self) -> View:
         """The cluster now, and what waits in it. Raises httpx.HTTPError, UserError."""
@@ -83,7 +79,13 @@ class Keeper:
         return view(self.settings.app, self.dashboard.nodes(), self.dashboard.serve(), queued)
 
     def _pages(self) -> list[str]:
-        return [self.dashboard.metrics(node) for node in self.dashboard.nodes()]
+        """Every node's metrics, read anew when they are METRICS_KEPT_S old."""
+        with self._lock:
+            asked, pages = self._read
+            if time.monotonic() - asked > METRICS_KEPT_S:
+                pages = [self.dashboard.metrics(node) for node in self.dashboard.nodes()]
+                self._read = (time.monotonic(), pages)
+            return pages
 
     def _until_nodes_are_there(self) -> None:
         while not self.stopped():

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fairlead.render import kube, names
 from fairlead.render.build import Build, Object, Part
 from fairlead.spec.deploy import Ingress
-from fairlead.spec.types import Spec
+from fairlead.spec.types import ADMIN_OPERATIONS, ALL_ADMIN, Spec
 
 FILE = "manifests/ingress.yaml"
 API = "gateway.networking.k8s.io/v1"
@@ -62,16 +62,22 @@ def gateway(spec: Spec, door: Ingress) -> Object:
 
 
 def route(spec: Spec, door: Ingress) -> Object:
-    """The API and nothing else: health and metrics are on a port that no route leads to.
+    """The API, its administration where a role may do any, and nothing else: metrics are on a port without a route.
 
     The deadline is that of the slowest route and a minute, so that the gateway's own answer to it gets through.
     """
     slowest = max(spec.gateway.timeout, *(each.timeout or 0.0 for each in spec.routes.values()), 0.0)
     timeouts = {"request": f"{int(slowest) + MINUTE_S}s", "backendRequest": f"{int(slowest) + MINUTE_S}s"}
-    matches = [{"path": {"type": "PathPrefix", "value": path}} for path in names.PUBLIC_PATHS]
+    matches = [{"path": {"type": "PathPrefix", "value": path}} for path in public_paths(spec)]
     backend = {"name": names.gateway(spec), "port": names.GATEWAY_PORT}
     rule = {"matches": matches, "backendRefs": [backend], "timeouts": timeouts}
     return http_route(spec, door, names.gateway(spec), HTTPS, rule)
+
+
+def public_paths(spec: Spec) -> tuple[str, ...]:
+    """What callers from outside may ask for, as far as any of them is allowed to."""
+    operations = {operation for role in spec.access.roles.values() for operation in role.operations}
+    return (names.API_PATH, *((names.ADMIN_PATH,) if operations & {ALL_ADMIN, *ADMIN_OPERATIONS} else ()))
 
 
 def redirect(spec: Spec, door: Ingress) -> Object:
