@@ -159,6 +159,22 @@ def test_ray_data_answers_as_the_gateway_does_and_each_row_once(fleet: Service) 
     assert billed(folder) == {**before, "local": before["local"] + ROWS}
 
 
+def test_ray_data_says_what_is_wrong_with_a_row(fleet: Service) -> None:
+    good, hot, far, other = rows(4)
+    hot["body"]["temperature"] = -1
+    far["body"]["model"] = "no-such-model"
+    other["url"] = "/v1/embeddings"
+    write(fleet.folder / "wrong.jsonl", [good, hot, far, other])
+    done = command(fleet.folder, "batch", "run", "wrong.jsonl", "right.jsonl", "--engine", "ray", "--json")
+    assert done.returncode == 1, done.stderr
+    assert list(answers(fleet.folder / "right.jsonl")) == [good["custom_id"]]
+    lines = (fleet.folder / "right.errors.jsonl").read_text().splitlines()
+    errors = {json.loads(line)["custom_id"]: line for line in lines}
+    assert "temperature" in errors[hot["custom_id"]]
+    assert "no-such-model" in errors[far["custom_id"]]
+    assert "/v1/embeddings" in errors[other["custom_id"]]
+
+
 def billed(folder: Path) -> dict[str, int]:
     """Requests in the ledger, by tenant."""
     done = command(folder, "usage", "--by", "tenant", "--json")
