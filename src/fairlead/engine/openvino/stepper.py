@@ -1,9 +1,15 @@
-"""One thread owns the pipeline: it takes commands, steps while there is work, and hands results to the event loop."""
+"""One thread owns the pipeline: it takes commands, steps while there is work, and hands results to the event loop.
+
+While it steps, the pipeline's threads have every core, and the event loop that was just woken gets none for some
+milliseconds. So behind a first token the loop is let in before the next step: on two cores the median TTFT is about
+half (`make bench-batch`, alone_p50), for about 5 % of the throughput. Behind every token it would cost 15 %.
+"""
 
 from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +56,7 @@ class Stepper:
         self._failed = failed
         self._inbox: queue.SimpleQueue[Add | Cancel | Stop] = queue.SimpleQueue()
         self._handles: dict[int, Any] = {}
+        self._silent: set[int] = set()  # those that have no token yet
         self._thread = threading.Thread(target=self._run, name="stepper", daemon=True)
 
     def start(self) -> None:
@@ -71,8 +78,15 @@ class Stepper:
                     self._pipeline.step()
                     updates = [u for i, h in list(self._handles.items()) if (u := self._read(i, h))]
                     self._deliver(updates, self._pipeline.get_metrics().cache_usage / 100)
+                    self._let_first_tokens_out(updates)
         except BaseException as error:  # noqa: BLE001 - whatever it was, the process has to say so and end
             self._failed(error)
+
+    def _let_first_tokens_out(self, updates: Sequence[Update]) -> None:
+        first = self._silent.intersection(update.id for update in updates)
+        if first:
+            self._silent -= first
+            time.sleep(0)  # lets go of the interpreter and of the core
 
     def _obey(self) -> bool:
         """Carry out the waiting commands, or wait for one when there is nothing to do. False: end."""
@@ -97,9 +111,11 @@ class Stepper:
             self._deliver([Update(command.id, (), (), "error", str(error).strip().splitlines()[-1])], -1.0)
             return
         self._handles[command.id] = handle
+        self._silent.add(command.id)
 
     def _cancel(self, id: int) -> None:
         handle = self._handles.pop(id, None)
+        self._silent.discard(id)
         if handle is not None:
             handle.cancel()
             self._deliver([Update(id, (), (), "cancelled")], -1.0)
