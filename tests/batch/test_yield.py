@@ -102,6 +102,48 @@ def test_how_many_rows_run_beside_others_is_declared(build: Build, official: Off
     client.batches.cancel(batch_id)
 
 
+def test_rows_that_may_not_run_beside_others_get_their_share_all_the_same(build: Build, official: Official) -> None:
+    share = 0.2
+
+    def change(config: dict[str, Any]) -> None:
+        batching(concurrency=8)(config)
+        config["fairness"] |= {"batch_beside": 0, "batch_share": share}
+
+    house = build(change=change)
+    house.replicas[0].manner = Manner(first_byte_s=0.02)
+    client = official(house)
+    record = house.replicas[0].record
+    with in_a_hurry(house) as seen:
+        batch_id = create(client, upload(client, [row(number) for number in range(400)]))
+        assert eventually(lambda: answered(client, batch_id) > 8, within_s=60.0), "the batch starves"
+        assert record.peak_open == 2, "one row and one in a hurry"
+        rows, others = weights(house)
+        assert len(seen) > 8
+        assert rows <= share / (1.0 - share) * others + max_weight(house)
+    assert eventually(lambda: record.peak_open == 8, within_s=20.0), "alone, the batch has all the room"
+    client.batches.cancel(batch_id)
+
+
+def records(house: House) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in house.gateway.log_lines() if '"event":"request"' in line]
+
+
+def weight(record: dict[str, Any]) -> float:
+    """As the fair queue counts tokens."""
+    return float(record["prompt_tokens"] + 2 * record["completion_tokens"])
+
+
+def weights(house: House) -> tuple[float, float]:
+    """Of the rows that were answered, and of all else."""
+    told = records(house)
+    rows = sum(weight(record) for record in told if record["request_id"].startswith("row-"))
+    return rows, sum(map(weight, told)) - rows
+
+
+def max_weight(house: House) -> float:
+    return max(map(weight, records(house)))
+
+
 def test_anybody_may_say_that_a_request_can_wait(build: Build) -> None:
     house = build(change=batching())
     house.replicas[0].manner = SLOW

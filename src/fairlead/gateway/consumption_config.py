@@ -58,7 +58,7 @@ class Idempotency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Fairness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How tenants share a full engine. `max_in_flight`: running requests a replica, 0 for the model's own number.
 
-    `batch_beside`: of those, requests of batch while others use the model.
+    `batch_beside`: of those, requests of batch while others use the model; 0: one now and then, for their share.
     """
 
     queue: int = 256

@@ -3,7 +3,8 @@
 A turn begins when a request is let in and ends when it is accounted for, however it ends. Whoever waits is looked at
 again when a turn ends, and at each sweep, which also turns away those that have waited too long. While somebody in a
 hurry uses the model, or did just now, only `beside` batch requests run in a replica, whatever room there is: each one
-more makes the engine's next step longer for all.
+more makes the engine's next step longer for all. With `beside` 0 one runs at a time, and only as often as batch's share
+of the tokens asks for.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from fairlead.gateway.allowance import shed
 from fairlead.gateway.head import Refused
-from fairlead.policy.fair import Entry, FairQueue
+from fairlead.policy.fair import TINY, Entry, FairQueue
 
 if TYPE_CHECKING:
     from fairlead.gateway.exchange import Exchange
@@ -46,6 +47,7 @@ class Room:
         self.shed: dict[str, int] = {}  # by reason
         self._running: set[Entry] = set()
         self._batch_running = 0
+        self._owed = 0.0  # tokens, by their weight, that batch may have while others use the model and `beside` is 0
         self._now = self._hurried_at = -inf
         self._woken = False
         self.configure(model, each, beside)
@@ -78,6 +80,8 @@ class Room:
         self._running.discard(entry)
         self._batch_running -= entry.batch
         self._now = now
+        if not self._most_batch:
+            self._owe(entry, self.queue.terms.service(prompt, completion))
         self.queue.held = self._held()
         self.queue.settle(entry, prompt, completion, now)
         if self.queue and not self._woken:  # not at once: the one that ends has not let go of its connection yet
@@ -117,13 +121,22 @@ class Room:
 
     def _held(self) -> bool:
         """Whether no further batch request may start, because somebody in a hurry is here."""
-        if self._batch_running < self._most_batch:
+        if self._batch_running < self._most_batch or (self._owed > 0.0 and not self._batch_running):
             return False
         return self._batch_running < len(self._running) or self._now - self._hurried_at < QUIET_S
+
+    def _owe(self, entry: Entry, service: float) -> None:
+        """Batch gets its share of what others got, and pays what it took: no credit and no debt for more than one."""
+        if entry.batch:
+            self._owed = max(self._owed, 0.0) - service
+            return
+        share = self.queue.terms.batch_share
+        self._owed = min(self._owed, 0.0) + service * share / max(1.0 - share, TINY)
 
     def _count(self) -> None:
         up = sum(replica.up for replica in self.model.replicas)
         self._most_batch = self._beside * up if self._each and up else inf
+        self._owed = 0.0 if self._most_batch else self._owed
         # none up: whoever comes is told so by the exchange, and need not wait for it
         self._capacity = self._each * up if self._each and up else inf
 

@@ -168,5 +168,6 @@ class Fairness(Closed):
     """Roles whose requests wait behind all others; those of batches do whatever their role."""
     batch_share: Share = 0.05
     """Share of the tokens that they get all the same, so that they never starve."""
-    batch_beside: Count = Field(1, ge=1)
-    """How many of them run in a replica while others use the model, or did in the last 5 s; alone they get all room."""
+    batch_beside: Count = Field(1, ge=0)
+    """How many of them run in a replica while others use the model, or did in the last 5 s; alone they get all room. 0:
+    now and then one, for their share."""
