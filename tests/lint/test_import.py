@@ -126,6 +126,8 @@ def test_rendered_imported_and_rendered_again_is_the_same(target: str, tmp_path:
     path = tmp_path / "original.yaml"
     path.write_text(yaml.safe_dump(original, sort_keys=False))
     first = adopt(files([rendered(path, target, tmp_path / "one")]))
+    assert list(first.values["models"]) == list(original["models"]), "a batch's own engines are no service"
+    assert ("RayCronJob" in str(first.of_kind("lost"))) is (target == "kuberay")
     for name, model in first.values["models"].items():
         assert model["source"] == original["models"][name]["source"]
         assert model["max_model_len"] == original["models"][name]["max_model_len"]

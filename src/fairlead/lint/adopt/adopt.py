@@ -119,6 +119,9 @@ def _left_behind(folder: Folder) -> Iterator[Note]:
         yield Note("lost", document.file, application.at.line, message)
     for document in other_formats(folder):
         yield Note("lost", document.file, document.root.at.line, f"{name_of(document)}: no language model in vLLM")
+    for document in folder.objects("RayJob", "RayCronJob"):
+        message = f"{name_of(document)}: jobs are not read; deploy.jobs declares batches"
+        yield Note("lost", document.file, document.root.at.line, message)
     for document, holder, key, why in proxy_settings(folder):
         yield Note("lost", document.file, holder.place(key).line, f"{key}: {why}")
 

@@ -17,8 +17,10 @@ KNOWN = {
 
 
 def ray_models(folder: Folder, fetched: dict[str, str]) -> Iterator[Adopted]:
-    """Every LLMConfig of the documents."""
+    """Every LLMConfig of the documents, but for those that only a batch uses."""
     for document, config, _ in folder.having("model_loading_config"):
+        if {"dashboard", "config"} <= as_map(document.root).keys():  # what `fairlead batch run --cluster` reads
+            continue
         loading = as_map(config["model_loading_config"])
         public = loading.get("model_id")
         if not isinstance(public, str):
