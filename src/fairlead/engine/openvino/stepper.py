@@ -2,7 +2,7 @@
 
 While it steps, the pipeline's threads have every core, and the event loop that was just woken gets none for some
 milliseconds. So behind a first token the loop is let in before the next step: on two cores the median TTFT is about
-half (`make bench-batch`, alone_p50), for about 5 % of the throughput. Behind every token it would cost 15 %.
+half (`make bench-batch`, alone_p50). Behind every token it would cost throughput as well.
 """
 
 from __future__ import annotations
